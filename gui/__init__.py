@@ -1,0 +1,3 @@
+"""Views on run files and engine events (PyQt5, pyqtgraph)."""
+
+__distribution__ = "ito-rig"

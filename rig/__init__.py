@@ -1,0 +1,3 @@
+"""What an experiment is, and how it is run."""
+
+__distribution__ = "ito-rig"

@@ -1,0 +1,1 @@
+"""Pure functions on arrays: the same code live and offline."""

@@ -1,0 +1,1 @@
+"""One file per measurement: parameters, blocks, reduction, figure."""
