@@ -226,6 +226,10 @@ class Spectrometer(Protocol):
     """A spectrometer with a frame buffer, a frame counter and a microsecond clock of its own."""
 
     off_message: bytes
+    frames_per_request: int
+    readout_ns: int  # from the end of an exposure until the next trigger is seen
+    integration_min_ns: int
+    integration_max_ns: int
 
     def identify(self) -> Identity:
         """Ask the instrument who it is."""

@@ -1,0 +1,341 @@
+"""From a block and a bench to one program per instrument, or every reason why not. Pure: nothing is opened, nothing moves."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from drivers.errors import CompileError, Reason
+from drivers.roles import (
+    BurstProgram,
+    Channel,
+    ExposureProgram,
+    HoldLevel,
+    LevelList,
+    PulseOutput,
+    SourceProgram,
+)
+from rig.bench import Bench, Cable
+from rig.sequence import Block, Mode
+from rig.timeline import (
+    ShotPattern,
+    Timeline,
+    check_pattern,
+    gated_bursts,
+    on_time_s,
+    shot_pattern,
+    stepped_bursts,
+    swing_v,
+)
+
+RunMode = Literal["gated", "stepped"]
+
+TRIGGER_WIDTH_NS = 20_000  # both ends of the 2400's trigger link want >= 10 us (from memory, unverified); twice that
+SOURCE_GUARD_NS = 40_000  # between the source's documented step time and the next window
+STEPPED_SETTLE_MIN_SHOTS = 5  # the source's own time stamps prove an edge to a few shots, so these must be flagged
+BURST_GAP_S = 0.02  # what the host needs between two bursts, for the price only
+FRAME_BYTES = 2136 * 2 + 109
+FILM_HEATING_K_W = 75.0  # R1 + R2 of the film's two thermal resistances, assumed
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the chosen models are capable of, from their drivers; known without opening anything."""
+
+    source_step_ns: int
+    source_max_points: int
+    spectrometer_readout_ns: int
+    integration_min_ns: int
+    integration_max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What each role is loaded with for one block."""
+
+    source: SourceProgram
+    trigger: BurstProgram
+    spectrometer: ExposureProgram
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """One block, ready to be loaded."""
+
+    block: Block
+    mode: RunMode
+    timeline: Timeline
+    programs: Programs
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a run costs before anything has moved."""
+
+    shots: int
+    duration_s: float
+    file_bytes: int
+    dose_j_cm2: float
+    bias_v_s: float
+    on_duty: float
+    heating_max_k: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole run: the mode and why, its blocks compiled once as proof, its price."""
+
+    mode: RunMode
+    why: str
+    blocks: tuple[Compiled, ...]
+    price: Price
+    planned_shots: int
+    frame_capacity: int
+
+
+class Blocks(Protocol):
+    """What the compiler needs of a measurement."""
+
+    fluence_uj_cm2: float
+
+    def check(self, rate_hz: float) -> list[Reason]:
+        """Reasons why the measurement does not fit this shot rate."""
+        ...
+
+    def blocks(self, rate_hz: float, mode: RunMode) -> Iterator[Block]:
+        """Yield the blocks of the run."""
+        ...
+
+
+def plan(measurement: Blocks, mode: Mode, bench: Bench, facts: Facts, where: str = "sequence") -> Plan:
+    """Choose the mode, compile every block and price the run.
+
+    Raises
+    ------
+    CompileError  with every reason at once; for mode "auto" only when gated blocks are impossible too
+    """
+    rate_hz = bench.laser_trigger.rate_hz
+    reasons = [*measurement.check(rate_hz), *_check_pump(measurement, bench, where)]
+    if reasons:
+        raise CompileError("The sequence does not fit this bench.", tuple(reasons), where=where)
+    why = "asked for by the sequence"
+    chosen: RunMode = "gated" if mode == "auto" else mode
+    if mode == "auto":
+        blocks, against = _compile_all(measurement, "stepped", bench, facts, where)
+        if not against:
+            return _priced("stepped", "the bench has the cable and the compiler has proved the program", blocks, bench)
+        why = f"stepped blocks are not possible: {against[0].message}"
+    blocks, against = _compile_all(measurement, chosen, bench, facts, where)
+    if against:
+        raise CompileError(
+            f"This bench cannot run the sequence in {chosen} blocks.",
+            tuple(against),
+            where=where,
+            next_step='change what the reasons name, or use mode = "gated"' if chosen == "stepped" else "change what they name",
+        )
+    return _priced(chosen, why, blocks, bench)
+
+
+def compile_block(block: Block, mode: RunMode, bench: Bench, facts: Facts, where: str = "sequence") -> Compiled:
+    """Expand one block into its timeline and one program per instrument.
+
+    Raises
+    ------
+    CompileError  with every reason at once
+    """
+    compiled, reasons = _try_block(block, mode, bench, facts, where)
+    if reasons:
+        raise CompileError("The block cannot run on this bench.", tuple(reasons), where=where)
+    return compiled
+
+
+def _compile_all(
+    measurement: Blocks, mode: RunMode, bench: Bench, facts: Facts, where: str
+) -> tuple[tuple[Compiled, ...], list[Reason]]:
+    found: dict[Reason, None] = {}
+    compiled: list[Compiled] = []
+    for block in measurement.blocks(bench.laser_trigger.rate_hz, mode):
+        one, reasons = _try_block(block, mode, bench, facts, where)
+        found.update(dict.fromkeys(reasons))
+        compiled.append(one)
+    found.update(dict.fromkeys(_check_whole_run(compiled, bench, where)))
+    return tuple(compiled), list(found)
+
+
+def _try_block(block: Block, mode: RunMode, bench: Bench, facts: Facts, where: str) -> tuple[Compiled, list[Reason]]:
+    period_ns = round(1e9 / bench.laser_trigger.rate_hz)
+    pattern = shot_pattern(
+        period_ns=period_ns,
+        integration_ns=round(bench.spectrometer.integration_time_s * 1e9),
+        readout_ns=facts.spectrometer_readout_ns,
+        pulse_delay_ns=round(bench.laser.pulse_delay_s * 1e9),
+        source_step_ns=facts.source_step_ns + SOURCE_GUARD_NS if mode == "stepped" else None,
+    )
+    reasons = [*check_pattern(pattern, "bench"), *_check_levels(block, bench, where)]
+    if not facts.integration_min_ns <= pattern.close_ns - pattern.open_ns <= facts.integration_max_ns:
+        reasons.append(
+            Reason(
+                "integration-time-out-of-range",
+                "spectrometer.integration_time_s",
+                f"{bench.spectrometer.integration_time_s:g} s is outside this model's "
+                f"{facts.integration_min_ns * 1e-9:g} to {facts.integration_max_ns * 1e-9:g} s",
+            )
+        )
+    source: SourceProgram = HoldLevel(block.stretches[0].voltage_v)
+    bursts = gated_bursts(block.stretches[0])
+    step_cable = None
+    if mode == "stepped":
+        step_cable, more = _step_cable(bench)
+        reasons += more
+        bursts = stepped_bursts(block.stretches)
+        line = int(step_cable.target.rsplit("_", 1)[1]) if step_cable else 1
+        source = LevelList(tuple(burst.voltage_v for burst in bursts), line)
+        if not len(source.levels_v) <= facts.source_max_points:
+            reasons.append(
+                Reason(
+                    "list-too-long",
+                    where,
+                    f"{len(source.levels_v)} levels in one block, the source takes {facts.source_max_points}",
+                )
+            )
+        if not STEPPED_SETTLE_MIN_SHOTS * period_ns <= block.settle_s * 1e9:
+            reasons.append(
+                Reason(
+                    "settle-too-short",
+                    f"{where} parameters.settle_s",
+                    f"{block.settle_s:g} s; stepped blocks need at least {STEPPED_SETTLE_MIN_SHOTS} shots "
+                    f"({STEPPED_SETTLE_MIN_SHOTS * period_ns * 1e-9:g} s): the source's clock proves its edges no finer",
+                )
+            )
+    elif len(block.stretches) != 1:
+        raise ValueError(f"a gated block holds one stretch, this one {len(block.stretches)}")
+    timeline = Timeline(pattern, bursts, block.stretches, round(block.settle_s * 1e9 / period_ns))
+    programs = Programs(
+        source=source,
+        trigger=BurstProgram(period_ns, _outputs(pattern, bench, step_cable), t0_on_first_shot_only=mode == "stepped"),
+        spectrometer=ExposureProgram(pattern.close_ns - pattern.open_ns, "external_edge"),
+    )
+    return Compiled(block, mode, timeline, programs), reasons
+
+
+def _outputs(pattern: ShotPattern, bench: Bench, step_cable: Cable | None) -> tuple[PulseOutput, ...]:
+    delays = {"laser.trigger": pattern.laser_ns, "spectrometer.trigger": pattern.spectrometer_ns}
+    outputs = [_output(cable, delays[cable.target], TRIGGER_WIDTH_NS) for cable in bench.cables if cable.target in delays]
+    if step_cable is not None:
+        outputs.append(_output(step_cable, 0, TRIGGER_WIDTH_NS))
+    return tuple(outputs)
+
+
+def _output(cable: Cable, delay_ns: int, width_ns: int) -> PulseOutput:
+    channel: Channel = cable.source.split(".", 1)[1]  # pyright: ignore[reportAssignmentType] - checked by the bench model
+    return PulseOutput(channel, delay_ns, width_ns, cable.level_v, cable.load == "high_z", cable.edge == "rising")
+
+
+def _step_cable(bench: Bench) -> tuple[Cable | None, list[Reason]]:
+    cables = [cable for cable in bench.cables if cable.target.startswith("voltage_source.trigger_link")]
+    if not cables:
+        return None, [
+            Reason(
+                "no-cable-to-source",
+                "bench cables",
+                "stepped blocks need a cable from laser_trigger.T0 to voltage_source.trigger_link_1, the bench has none",
+            )
+        ]
+    cable = cables[0]
+    if cable.source != "laser_trigger.T0":
+        return cable, [
+            Reason(
+                "continuous-program-unproven",
+                "bench cables",
+                f"{cable.source} steps the source by a prescaler, and two facts about this delay generator's prescalers are not "
+                "documented (whether they count the cycles of a burst, and which cycle a phase means); "
+                "until they are measured on this bench use laser_trigger.T0",
+            )
+        ]
+    return cable, []
+
+
+def _check_levels(block: Block, bench: Bench, where: str) -> list[Reason]:
+    limits = bench.voltage_source.limits
+    low_v, high_v = limits.voltage_v
+    period_ns = round(1e9 / bench.laser_trigger.rate_hz)
+    reasons: list[Reason] = []
+    for stretch in block.stretches:
+        if not low_v <= stretch.voltage_v <= high_v:
+            reasons.append(
+                Reason(
+                    "voltage-above-limit",
+                    f"{where} parameters.voltage_{stretch.state.name.lower()}_v",
+                    f"{stretch.voltage_v:g} V is outside the {low_v:g} to {high_v:g} V of voltage_source.limits.voltage_v",
+                )
+            )
+        if not on_time_s(stretch, period_ns) <= limits.on_time_s:
+            reasons.append(
+                Reason(
+                    "on-time-above-limit",
+                    f"{where} parameters.{stretch.state.name.lower()}_time_s",
+                    f"{on_time_s(stretch, period_ns):g} s under voltage, voltage_source.limits.on_time_s allows "
+                    f"{limits.on_time_s:g} s",
+                )
+            )
+    return reasons
+
+
+def _check_whole_run(compiled: list[Compiled], bench: Bench, where: str) -> list[Reason]:
+    limits = bench.voltage_source.limits
+    stretches = tuple(stretch for one in compiled for stretch in one.block.stretches)
+    period_ns = round(1e9 / bench.laser_trigger.rate_hz)
+    reasons: list[Reason] = []
+    if not swing_v(stretches) <= limits.step_v:
+        reasons.append(
+            Reason(
+                "step-above-limit",
+                f"{where} parameters",
+                f"a step of {swing_v(stretches):g} V, voltage_source.limits.step_v allows {limits.step_v:g} V",
+            )
+        )
+    on_s = sum(on_time_s(stretch, period_ns) for stretch in stretches)
+    total_s = sum(stretch.shots for stretch in stretches) * period_ns * 1e-9
+    if not on_s <= limits.duty * total_s:
+        reasons.append(
+            Reason(
+                "duty-above-limit",
+                f"{where} parameters",
+                f"voltage is on for {on_s / total_s:.0%} of the time, voltage_source.limits.duty allows {limits.duty:.0%}",
+            )
+        )
+    return reasons
+
+
+def _check_pump(measurement: Blocks, bench: Bench, where: str) -> list[Reason]:
+    if measurement.fluence_uj_cm2 == bench.pump.fluence_uj_cm2:
+        return []
+    return [
+        Reason(
+            "fluence-not-available",
+            f"{where} parameters.fluence_uj_cm2",
+            f"{measurement.fluence_uj_cm2:g} uJ/cm2 is asked for, but this bench has no attenuator and its pump is set to "
+            f"{bench.pump.fluence_uj_cm2:g} uJ/cm2 (pump.fluence_uj_cm2)",
+        )
+    ]
+
+
+def _priced(mode: RunMode, why: str, blocks: tuple[Compiled, ...], bench: Bench) -> Plan:
+    stretches = [stretch for one in blocks for stretch in one.block.stretches]
+    period_ns = round(1e9 / bench.laser_trigger.rate_hz)
+    shots = sum(one.timeline.shots for one in blocks)
+    bursts = sum(len(one.timeline.bursts) for one in blocks)
+    limits = bench.voltage_source.limits
+    on_s = sum(on_time_s(stretch, period_ns) for stretch in stretches)
+    planned = sum(stretch.shots for stretch in stretches)
+    # room for edges that nobody planned: what is acquired must find a place in the file
+    capacity = shots + bursts * 64 + shots // 50
+    price = Price(
+        shots=shots,
+        duration_s=sum(one.timeline.duration_ns for one in blocks) * 1e-9 + bursts * BURST_GAP_S,
+        file_bytes=capacity * FRAME_BYTES,
+        dose_j_cm2=shots * bench.pump.fluence_uj_cm2 * 1e-6,
+        bias_v_s=sum(on_time_s(stretch, period_ns) * abs(stretch.voltage_v) for stretch in stretches),
+        on_duty=on_s / (planned * period_ns * 1e-9),
+        heating_max_k=FILM_HEATING_K_W * max(abs(stretch.voltage_v) for stretch in stretches) * limits.current_a,
+    )
+    return Plan(mode, why, blocks, price, planned, capacity)

@@ -1,0 +1,489 @@
+"""The file of a run: made before the first shot, filled by plain writes, trimmed at the end, recovered after a kill.
+
+Whatever happens to the process, the file opens with any HDF5 reader and holds every frame that append_frames() returned from.
+"""
+
+import errno
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from drivers.errors import Reason, RecordError, RefusedError
+from rig.runfile_layout import (
+    FRAME_DTYPE,
+    INTERRUPTED,
+    LIVE_STATES,
+    READING_DTYPE,
+    STATE_BYTES,
+    TIME_COLUMN,
+    Capacity,
+    Cell,
+    Extent,
+    Flag,
+    Results,
+    RunHeader,
+    bytes_per_frame,
+    cells,
+    planned_bytes,
+    read_extents,
+    write_skeleton,
+)
+from rig.runfile_lock import WriterLock
+from rig.runfile_reader import Dark, OpenedRun, Run, open_run
+
+__all__ = [
+    "FRAME_DTYPE",
+    "LIVE_STATES",
+    "READING_DTYPE",
+    "Dark",
+    "Flag",
+    "Results",
+    "Run",
+    "RunFile",
+    "RunHeader",
+    "bytes_per_frame",
+    "open_run",
+    "recover",
+]
+
+_LOG_FULL = "the event log is full: later events are not recorded"
+_COPY_BYTES = 8 << 20
+# A frame stays marked by its old flags until all else about it is written.
+_ROW_ORDER = (TIME_COLUMN.name, *(name for name in FRAME_DTYPE.names or () if name != "flags"), "flags")
+
+
+class RawHandle(Protocol):
+    """An unbuffered binary file, as far as the writer needs it."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to `offset` (bytes from the start)."""
+        ...
+
+    def write(self, data: memoryview, /) -> int | None:
+        """Write some of `data`, return how much."""
+        ...
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+def open_raw(path: Path) -> RawHandle:
+    """Open an existing file for unbuffered reading and writing."""
+    return path.open("r+b", buffering=0)
+
+
+class RunFile:
+    """The one writer of a run file; create() makes it, finish() or close() ends it."""
+
+    def __init__(self, path: Path, handle: RawHandle, extents: Mapping[str, Extent], lock: WriterLock) -> None:
+        self.path = path
+        self._handle = handle
+        self._extents = extents
+        self._lock = lock
+        self._broken = ""
+        self._closed = False
+        self._count = 0
+        self._synced_count = 0
+        self._reading_count = 0
+        self._ledger_slot = 0
+        self._first_time_us = 0
+        self._log_bytes = 0
+        self._log_full = False
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        name: str,
+        header: RunHeader,
+        *,
+        frame_capacity: int,
+        reading_capacity: int,
+        event_bytes: int = 1 << 18,
+        opener: Callable[[Path], RawHandle] = open_raw,
+    ) -> Self:
+        """Make `folder`/`name`.h5 (or name-2, name-3 ... when it exists), complete and reserved on the disk.
+
+        Raises
+        ------
+        RefusedError  the folder cannot be written, or the disk has less than twice the room needed (all reasons at once)
+        RecordError   the disk failed while the file was made; nothing is left behind
+        ValueError    a name that is not a plain file name, a label that is too long
+        """
+        if not name or Path(name).name != name or name in (".", ".."):
+            raise ValueError(f"not a plain file name: {name!r}")
+        planned = cells(header, Capacity(frame_capacity, reading_capacity, event_bytes))
+        _check_folder(folder, planned_bytes(planned))
+        path, lock = _claim(folder, name)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            write_skeleton(part, planned)
+            with part.open("rb") as file:
+                extents = read_extents(file)
+            part.replace(path)
+            _sync_folder(folder)
+            return cls(path, opener(path), extents, lock)
+        except (OSError, RuntimeError) as error:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            lock.release()
+            raise RecordError(f"the run file could not be made: {_cause(error)}", where=str(path)) from error
+
+    @property
+    def count(self) -> int:
+        """Get how many frames are acknowledged."""
+        return self._count
+
+    # --- what is written shot by shot -----------------------------------------------------------------------------
+
+    def append_frames(self, columns: NDArray[Any], spectra: NDArray[np.uint16]) -> None:
+        """Append frames: `columns` FRAME_DTYPE (n,), `spectra` uint16 (n, pixels); on return they survive a kill.
+
+        Raises
+        ------
+        RecordError  the disk is full or failing (the file keeps what it had), or more frames than the file has room for
+        ValueError   wrong dtype or shape
+        """
+        pixels = self._extents["spectra/counts"].shape[1]
+        if spectra.shape != (len(columns), pixels) or spectra.dtype != np.uint16:
+            raise ValueError(f"spectra: uint16 ({len(columns)}, {pixels}) expected, got {spectra.dtype} {spectra.shape}")
+        self._check_room("frames", self._count, len(columns))
+        if self._count == 0 and len(columns):
+            self._first_time_us = int(columns["device_time_us"][0])
+        self._write("spectra/counts", spectra, self._count)
+        self._write_rows(self._count, columns)
+        self._write("frames/count", np.int64(self._count + len(columns)))
+        self._count += len(columns)
+
+    def rewrite_rows(self, first: int, columns: NDArray[Any]) -> None:
+        """Overwrite the rows (not the spectra) of frames `first`.. with `columns` FRAME_DTYPE (n,).
+
+        Raises
+        ------
+        RecordError  as append_frames()
+        ValueError   rows that were not appended yet, wrong dtype
+        """
+        if not 0 <= first <= first + len(columns) <= self._count:
+            raise ValueError(f"rows {first} to {first + len(columns)} of {self._count} cannot be rewritten")
+        self._write_rows(first, columns)
+
+    def append_readings(
+        self,
+        t_ns: ArrayLike,
+        voltage_v: ArrayLike,
+        current_a: ArrayLike,
+        compliance: ArrayLike,
+        block: ArrayLike,
+        stretch: ArrayLike,
+    ) -> None:
+        """Append what the source measured; scalars or arrays (n,); raises as append_frames()."""
+        given = np.broadcast_arrays(*map(np.atleast_1d, (t_ns, voltage_v, current_a, compliance, block, stretch)))
+        rows = len(given[0])
+        self._check_room("readings", self._reading_count, rows)
+        for name, values in zip(READING_DTYPE.names or (), given, strict=True):
+            self._write(f"readings/{name}", values.astype(READING_DTYPE[name]), self._reading_count)
+        self._write("readings/count", np.int64(self._reading_count + rows))
+        self._reading_count += rows
+
+    def log(self, t_ns: int, text: str) -> None:
+        """Add one line to the event log; a full log ends with a line that says so, and swallows the rest."""
+        line, mark = (
+            (json.dumps([int(t_ns), entry], ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+            for entry in (text, _LOG_FULL)
+        )
+        left = self._extents["events/log"].nbytes - self._log_bytes
+        if self._log_full:
+            return
+        if len(line) + len(mark) > left:
+            self._log_full = True
+            line = mark if len(mark) <= left else b""
+        self._write("events/log", line, at_byte=self._log_bytes)
+        self._log_bytes += len(line)
+
+    # --- cells that are overwritten as a whole ---------------------------------------------------------------------
+
+    def set_dark(self, mean: NDArray[np.float64], variance: NDArray[np.float64], hot: NDArray[np.bool_], frames: int) -> None:
+        """Store the dark, arrays (pixels,); a kill meanwhile leaves no dark rather than a mixed one."""
+        self._write("dark/frames", np.int64(0))
+        for name, values in (("mean", mean), ("variance", variance), ("hot", hot)):
+            extent = self._extents[f"dark/{name}"]
+            if values.shape != extent.shape:
+                raise ValueError(f"dark {name}: shape {extent.shape} expected, got {values.shape}")
+            self._write(f"dark/{name}", values.astype(extent.dtype))
+        self._write("dark/frames", np.int64(frames))
+
+    def set_ledger(self, ledger: Mapping[str, Any]) -> None:
+        """Store the reconciliation of triggers and frames; a kill meanwhile leaves the one before.
+
+        Raises
+        ------
+        ValueError  more JSON than its cell holds
+        """
+        slot = 1 - self._ledger_slot
+        self._write_text(f"status/ledger_{slot}", json.dumps(ledger))
+        self._write("status/ledger_slot", np.uint8(slot))
+        self._ledger_slot = slot
+
+    def set_state(self, state: str) -> None:
+        """Store the state, at most 16 bytes (ValueError)."""
+        self._write_text("status/state", state)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Wait until the disk has everything; once a second, outside the hot path; raises RecordError."""
+        self._check_usable()
+        try:
+            os.fsync(self._handle.fileno())
+        except OSError as error:
+            self._break(error, self._synced_count)
+        self._synced_count = self._count
+
+    def finish(self, state: str, results: Results | None = None, wall_end_label: str = "") -> Path:
+        """Store how the run ended, replace the file by its trimmed and verified copy, and close.
+
+        Raises
+        ------
+        RecordError  the copy failed; the file itself is valid, says `state` and can be finished by recover()
+        ValueError   a state that is no ending
+        """
+        if state in LIVE_STATES:
+            raise ValueError(f"not an ending: {state!r}")
+        try:
+            self._write_text("labels/end_time", wall_end_label)
+            self.set_state(state)
+            self.sync()
+            self._close_handle()
+            _replace_by_copy(open_run(self.path), state, results or Results())
+        finally:
+            self.close()
+        return self.path
+
+    def close(self) -> None:
+        """Let go of file and lock as they are; harmless when done twice."""
+        self._close_handle()
+        self._lock.release()
+
+    # --- bytes --------------------------------------------------------------------------------------------------------
+
+    def _write_rows(self, first: int, columns: NDArray[Any]) -> None:
+        if columns.dtype != FRAME_DTYPE or columns.ndim != 1:
+            raise ValueError(f"columns: FRAME_DTYPE (n,) expected, got {columns.dtype} {columns.shape}")
+        time_us = columns["device_time_us"].astype(np.int64) - self._first_time_us
+        for name in _ROW_ORDER:
+            self._write(f"frames/{name}", time_us * 1e-6 if name == TIME_COLUMN.name else columns[name], first)
+
+    def _write_text(self, name: str, text: str) -> None:
+        room = self._extents[name].nbytes
+        encoded = text.encode("utf-8", "backslashreplace")
+        if len(encoded) > room:
+            raise ValueError(f"{name}: {len(encoded)} bytes do not fit into {room}")
+        self._write(name, encoded.ljust(room, b"\0"))
+
+    def _write(self, name: str, values: NDArray[Any] | np.generic | bytes, row: int = 0, at_byte: int = 0) -> None:
+        data = values if isinstance(values, bytes) else values.tobytes()
+        extent = self._extents[name]
+        start = row * extent.row_bytes + at_byte
+        if start + len(data) > extent.nbytes:
+            raise ValueError(f"{name}: bytes {start} to {start + len(data)} of {extent.nbytes}")
+        self._check_usable()
+        try:
+            self._handle.seek(extent.offset + start)
+            left = memoryview(data)
+            while left:
+                written = self._handle.write(left)
+                if not written:
+                    raise OSError(errno.EIO, "nothing was written")
+                left = left[written:]
+        except OSError as error:
+            self._break(error, self._count)
+
+    def _check_room(self, group: str, count: int, rows: int) -> None:
+        room = self._extents[f"{group}/block"].shape[0]
+        if count + rows > room:
+            raise RecordError(
+                f"the run file has room for {room} {group}, {count} are in it and {rows} more came",
+                where=str(self.path),
+                hardware_state="not known here",
+                next_step="stop the run; everything up to now is in the file",
+            )
+
+    def _check_usable(self) -> None:
+        if self._broken or self._closed:
+            raise RecordError(self._broken or "the run file is closed", where=str(self.path), hardware_state="not known here")
+
+    def _break(self, error: OSError, safe: int) -> NoReturn:
+        self._broken = f"the run file takes no more data ({_cause(error)}); {safe} frames are safe"
+        raise RecordError(
+            self._broken,
+            where=str(self.path),
+            hardware_state="not known here",
+            next_step="make room or reconnect the disk, then finish the file with: rig recover",
+        ) from error
+
+    def _close_handle(self) -> None:
+        if not self._closed:
+            self._closed = True
+            with suppress(OSError):  # nothing is buffered, so nothing can be lost here
+                self._handle.close()
+
+
+def recover(path: Path | str) -> Run:
+    """Finish a run whose writer is gone: trim it, call it interrupted unless it knew its ending. Finished files stay as they are.
+
+    Raises
+    ------
+    RecordError  the writer is alive, the file is none, or the copy failed (the file stays as it was)
+    """
+    run = open_run(path)
+    if run.trimmed:
+        return run
+    try:
+        lock = WriterLock.acquire(run.path)
+    except OSError as error:
+        raise RecordError(f"the run cannot be finished here: {_cause(error)}", where=str(path)) from error
+    if lock is None:
+        raise RecordError("this run is still being written", where=str(path), hardware_state="the run goes on")
+    try:
+        if not run.trimmed:  # somebody else was faster
+            state = run.state
+            _replace_by_copy(run, INTERRUPTED if state in LIVE_STATES else state, Results())
+    finally:
+        lock.release()
+    return run
+
+
+def _replace_by_copy(run: Run, state: str, results: Results) -> None:
+    path = run.path
+    copy = path.with_name(f"{path.name}.finishing")
+    try:
+        with run.opened() as source:
+            planned = cells(run.header, _used(source), results)
+            # HDF5 does not survive a full disk, so it is not let near one.
+            if shutil.disk_usage(path.parent).free < planned_bytes(planned):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write_skeleton(copy, planned)
+            written = _copy_bytes(source, copy, planned, {"status/state": state.encode().ljust(STATE_BYTES, b"\0")})
+        if _checksums(open_run(copy), written) != written:
+            raise OSError(errno.EIO, "the copy differs from the original")
+        copy.replace(path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError, RecordError) as error:
+        with suppress(OSError):
+            copy.unlink(missing_ok=True)
+        raise RecordError(
+            f"the run is complete, but its file could not be trimmed: {_cause(error)}",
+            where=str(path),
+            hardware_state="not known here",
+            next_step="nothing is lost; close other programs that have the file open, make room, then: rig recover",
+        ) from error
+
+
+def _used(source: OpenedRun) -> Capacity:
+    log = source.text("events/log")
+    return Capacity(
+        frames=source.count("frames"),
+        readings=source.count("readings"),
+        events=len(log[: log.rfind("\n") + 1].encode()),
+        ledger=source.extent("status/ledger_0").nbytes,
+    )
+
+
+def _copy_bytes(source: OpenedRun, copy: Path, planned: list[Cell], replaced: Mapping[str, bytes]) -> dict[str, int]:
+    """Copy what was filled during the run; return the checksum of every such dataset as it was read."""
+    checksums: dict[str, int] = {}
+    with copy.open("r+b") as target:
+        extents = read_extents(target)
+        for cell in planned:
+            if cell.value is not None:
+                continue
+            checksum, done = 0, 0
+            target.seek(extents[cell.path].offset)
+            while done < cell.nbytes:
+                size = min(_COPY_BYTES, cell.nbytes - done)
+                source.file.seek(source.extent(cell.path).offset + done)
+                data = replaced.get(cell.path) or source.file.read(size)
+                if len(data) != size:
+                    raise OSError(errno.EIO, "the file is shorter than it says")
+                target.write(data)
+                checksum, done = zlib.crc32(data, checksum), done + size
+            checksums[cell.path] = checksum
+        target.flush()
+        os.fsync(target.fileno())
+    return checksums
+
+
+def _checksums(run: Run, names: Mapping[str, int]) -> dict[str, int]:
+    checksums: dict[str, int] = {}
+    with run.opened() as opened:
+        for name in names:
+            extent, checksum = opened.extent(name), 0
+            opened.file.seek(extent.offset)
+            for start in range(0, extent.nbytes, _COPY_BYTES):
+                checksum = zlib.crc32(opened.file.read(min(_COPY_BYTES, extent.nbytes - start)), checksum)
+            checksums[name] = checksum
+    return checksums
+
+
+def _check_folder(folder: Path, size: int) -> None:
+    reasons: list[Reason] = []
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        probe.write_bytes(b"probe")
+        if probe.read_bytes() != b"probe":
+            raise OSError(errno.EIO, "the folder does not give back what was written")
+        probe.unlink()
+    except OSError as error:
+        reasons.append(Reason("folder-not-writable", str(folder), f"nothing can be written there: {_cause(error)}"))
+    else:
+        free = shutil.disk_usage(folder).free
+        if not 2 * size <= free:
+            need = f"the run needs 2 x {size / 1e6:.0f} MB (file and finished copy), the disk has {free / 1e6:.0f} MB free"
+            reasons.append(Reason("disk-space", str(folder), need))
+    if reasons:
+        raise RefusedError("the run cannot be stored", tuple(reasons), where=str(folder), next_step="choose another folder")
+
+
+def _claim(folder: Path, name: str) -> tuple[Path, WriterLock]:
+    attempt = 1
+    while True:
+        path = folder / (f"{name}.h5" if attempt == 1 else f"{name}-{attempt}.h5")
+        attempt += 1
+        if path.exists():
+            continue
+        lock = WriterLock.acquire(path)
+        if lock is None:
+            continue
+        if not path.exists():
+            return path, lock
+        lock.release()
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return error.what if isinstance(error, RecordError) else str(error)

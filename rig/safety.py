@@ -1,0 +1,89 @@
+"""make_safe(): every output off, then the proof by read-back. Knows roles, never models; needs no file and no sequence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from drivers.errors import UnsafeStateError
+from drivers.roles import SafeReadback
+
+# light first: without pulses nothing is measured under a wrong voltage while the source goes down
+ORDER = ("laser_trigger", "voltage_source", "spectrometer")
+
+
+class Confirmation(Enum):
+    """How sure we are that an instrument is safe."""
+
+    CONFIRMED = "confirmed by read-back"
+    SENT = "off was sent, read-back failed"
+    UNKNOWN = "off could not be sent"
+
+
+class SafeInstrument(Protocol):
+    """What going safe needs of an instrument."""
+
+    def make_safe(self) -> None:
+        """Send off, write-only."""
+        ...
+
+    def read_safe(self) -> SafeReadback:
+        """Ask whether it is off."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SafeReport:
+    """What make_safe() achieved: role -> (confirmation, what the instrument said or why it could not be asked)."""
+
+    instruments: Mapping[str, tuple[Confirmation, str]]
+
+    @property
+    def safe(self) -> bool:
+        """Get whether every instrument confirmed."""
+        return all(confirmation is Confirmation.CONFIRMED for confirmation, _ in self.instruments.values())
+
+    def __str__(self) -> str:
+        if not self.instruments:
+            return "no instrument was open"
+        return "; ".join(
+            f"{role.replace('_', ' ')}: {confirmation.value} ({detail})"
+            for role, (confirmation, detail) in self.instruments.items()
+        )
+
+    def raise_if_unsafe(self) -> None:
+        """Raise UnsafeStateError unless everything was confirmed."""
+        if not self.safe:
+            raise UnsafeStateError(
+                "Off could not be confirmed on every instrument.",
+                where=", ".join(r for r, (c, _) in self.instruments.items() if c is not Confirmation.CONFIRMED),
+                hardware_state=str(self),
+                next_step="switch the source's output off at its front panel and close the laser shutter by hand, now",
+            )
+
+
+def make_safe(instruments: Mapping[str, SafeInstrument]) -> SafeReport:
+    """Send off to everything first, then read everything back. Never raises; a failing step never blocks the next."""
+    roles = [role for role in ORDER if role in instruments] + [role for role in instruments if role not in ORDER]
+    unsent: dict[str, str] = {}
+    for role in roles:
+        try:
+            instruments[role].make_safe()
+        except Exception as error:  # noqa: BLE001 - the other instruments must still go off
+            unsent[role] = _first_line(error)
+    report: dict[str, tuple[Confirmation, str]] = {}
+    for role in roles:
+        try:
+            answer = instruments[role].read_safe()
+        except Exception as error:  # noqa: BLE001 - the other instruments must still be asked
+            confirmation = Confirmation.UNKNOWN if role in unsent else Confirmation.SENT
+            report[role] = (confirmation, unsent.get(role, _first_line(error)))
+        else:
+            # an instrument that says it is off is off, however it got there
+            report[role] = (Confirmation.CONFIRMED if answer.safe else Confirmation.UNKNOWN, answer.detail)
+    return SafeReport(report)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

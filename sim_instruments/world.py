@@ -1,0 +1,232 @@
+"""The bench as physics: personas joined by trigger cables and by light, on one stepped clock.
+
+The world is a function of (description, seed, device) and of what the host writes when. Edges travel in arrays: one call of
+`advance_to` moves everything that happens in that stretch of time, whatever its length, and the result does not depend on how
+the time was cut.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from sim_instruments.film.film import Film
+from sim_instruments.film.parameters import FilmParameters
+from sim_instruments.keithley_2400 import Keithley2400Persona
+from sim_instruments.laser import PumpLaser
+from sim_instruments.light_path import LightPath
+from sim_instruments.ocean_fx import OceanFxPersona
+from sim_instruments.persona import Edges, OutputPulses, Persona, TimesNs
+from sim_instruments.spectrograph import Spectrograph
+from sim_instruments.srs_dg645 import Dg645Persona
+
+LASER_INPUT_MIN_V = 2.0  # TTL, assumed
+START_NS = 1_000_000_000  # the instruments have been on for a second when the host first looks
+
+
+class WireFault(Protocol):
+    """What a bad cable does to the pulses that enter it."""
+
+    def __call__(self, pulses: OutputPulses, since_ns: int, until_ns: int) -> OutputPulses:
+        """Pulses that come out at the far end in (since_ns, until_ns]."""
+        ...
+
+
+@dataclass(slots=True)
+class Cable:
+    """A coaxial cable from an output to an input; into a high impedance a 50 ohm output doubles its level."""
+
+    source: str
+    target: str
+    high_z: bool
+    fault: WireFault | None = None
+
+    def edges(self, pulses: OutputPulses) -> Edges:
+        """Rising and falling edges at the far end (levels in V at the input)."""
+        gain = 2.0 if self.high_z else 1.0
+        idle_v, active_v = gain * pulses.idle_v, gain * pulses.active_v
+        if active_v >= idle_v:
+            return Edges(pulses.begin_ns, pulses.end_ns, low_v=idle_v, high_v=active_v)
+        return Edges(pulses.end_ns, pulses.begin_ns, low_v=active_v, high_v=idle_v)
+
+
+@dataclass(slots=True)
+class VoltageRecord:
+    """The true terminal voltage, as the film saw it: from `t_ns[i]` on it was `voltage_v[i]`."""
+
+    t_ns: list[int] = field(default_factory=lambda: [0])
+    voltage_v: list[float] = field(default_factory=lambda: [0.0])
+
+    def at(self, t_ns: TimesNs) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Terminal voltage (V) at each time."""
+        index = np.searchsorted(np.asarray(self.t_ns), t_ns, side="right") - 1
+        return np.asarray(self.voltage_v)[index]
+
+
+class RecordedTerminal:
+    """The source's output terminals: passes everything to the film and remembers the voltage."""
+
+    def __init__(self, film: Film) -> None:
+        self.film = film
+        self.record = VoltageRecord()
+
+    def current_a(self, voltage_v: float, t_ns: int) -> float:
+        """DC current (A) drawn at `voltage_v` (V)."""
+        return self.film.current_a(voltage_v, t_ns)
+
+    def set_voltage(self, voltage_v: float, t_ns: int) -> None:
+        """From `t_ns` on the terminals are at `voltage_v` (V)."""
+        self.record.t_ns.append(t_ns)
+        self.record.voltage_v.append(voltage_v)
+        self.film.set_voltage(voltage_v, t_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a persona may need of the world when it is made."""
+
+    terminal: RecordedTerminal
+    light_path: LightPath
+    rng: np.random.Generator
+
+
+PERSONAS: Mapping[str, Callable[[Surroundings], Persona]] = {
+    "keithley-2400": lambda around: Keithley2400Persona(around.terminal, around.rng),
+    "srs-dg645": lambda around: Dg645Persona(),
+    "ocean-fx": lambda around: OceanFxPersona(around.light_path),
+}
+
+
+class World:
+    """Everything on the bench, moved forward by whoever waits. Fulfils the drivers' Clock by its shape.
+
+    Parameters
+    ----------
+    description  plain dict: role -> {model, resource}, "cables" -> [{from, to, load}], "pump" -> {fluence_uj_cm2},
+                 "laser" -> {pulse_delay_s}
+    seed         of all noise; the same seed and the same host bytes at the same times give the same replies
+    device       serial number of the film; None is the nominal, pristine one
+    """
+
+    def __init__(self, description: Mapping[str, Any], seed: int, device: str | None = None) -> None:
+        source_rng, laser_seed, light_seed = np.random.SeedSequence(seed).spawn(3)
+        parameters = FilmParameters.nominal() if device is None else FilmParameters.sampled(device)
+        self.film = Film(parameters)
+        self.terminal = RecordedTerminal(self.film)
+        laser = PumpLaser(
+            int(laser_seed.generate_state(1)[0]),
+            float(description["pump"]["fluence_uj_cm2"]),
+            round(float(description["laser"]["pulse_delay_s"]) * 1e9),
+        )
+        self.light_path = LightPath(laser, self.film, Spectrograph(int(light_seed.generate_state(1)[0])))
+        around = Surroundings(self.terminal, self.light_path, np.random.Generator(np.random.PCG64(source_rng)))
+        self.personas: dict[str, Persona] = {
+            role: PERSONAS[description[role]["model"]](around) for role in ("voltage_source", "laser_trigger", "spectrometer")
+        }
+        self.resources: dict[str, str] = {role: description[role]["resource"] for role in self.personas}
+        self.cables: list[Cable] = [
+            Cable(cable["from"], cable["to"], cable["load"] == "high_z") for cable in description["cables"]
+        ]
+        self._t_ns = START_NS
+        self._run(START_NS)
+
+    def now_ns(self) -> int:
+        """World time (ns)."""
+        return self._t_ns
+
+    def sleep(self, duration_s: float) -> None:
+        """Let `duration_s` (s) pass."""
+        if duration_s > 0:
+            self.advance_to(self._t_ns + round(duration_s * 1e9))
+
+    def advance_to(self, t_ns: int) -> None:
+        """Let everything happen up to `t_ns`; earlier times are a no-op."""
+        if t_ns > self._t_ns:
+            self._run(t_ns)
+
+    def cable_to(self, target: str) -> Cable:
+        """Return the cable that ends at `target` ("spectrometer.trigger"); KeyError when there is none."""
+        for cable in self.cables:
+            if cable.target == target:
+                return cable
+        raise KeyError(target)
+
+    def _run(self, t_ns: int) -> None:
+        # edges run in circles (source -> delay generator -> source), so repeat until no wire carries anything new;
+        # light is collected last, when every pulse up to t has left the laser
+        since_ns = self._t_ns
+        wired = [role for role in self.personas if role != "spectrometer"]
+        first_round = True
+        while True:
+            emitted = {
+                f"{role}.{connector}": pulses
+                for role in wired
+                for connector, pulses in self.personas[role].run_until(t_ns).items()
+                if len(pulses)
+            }
+            carried = self._carry(emitted, since_ns, t_ns, first_round)
+            first_round = False
+            if not carried:
+                break
+        self.personas["spectrometer"].run_until(t_ns)
+        self._t_ns = t_ns
+
+    def _carry(self, emitted: Mapping[str, OutputPulses], since_ns: int, t_ns: int, first_round: bool) -> bool:
+        carried = False
+        for cable in self.cables:
+            pulses = emitted.get(cable.source)
+            if cable.fault is not None and (first_round or pulses is not None):
+                # a faulty cable is asked once a round even when nothing entered it: it may make pulses of its own
+                pulses = cable.fault(_NOTHING if pulses is None else pulses, since_ns if first_round else t_ns, t_ns)
+            if pulses is None or not len(pulses):
+                continue
+            self._deliver(cable, pulses)
+            carried = True
+        return carried
+
+    def _deliver(self, cable: Cable, pulses: OutputPulses) -> None:
+        edges = cable.edges(pulses)
+        role, connector = cable.target.split(".", 1)
+        if role != "laser":
+            self.personas[role].receive_edges(connector, edges)
+        elif edges.high_v >= LASER_INPUT_MIN_V > edges.low_v:
+            self.light_path.laser_triggered(edges.rise_ns)
+
+
+_EMPTY = np.empty(0, dtype=np.int64)
+_NOTHING = OutputPulses(_EMPTY, _EMPTY, idle_v=0.0, active_v=2.5)
+
+
+@dataclass(slots=True)
+class FaultyCable:
+    """A cable that loses, doubles or invents pulses; give it to `Cable.fault`.
+
+    Parameters
+    ----------
+    lost         indices of pulses (counted from 0 since the fault was put in) that never arrive
+    doubled      indices of pulses that arrive twice, `gap_ns` apart
+    invented_ns  world times of pulses out of nowhere, in order; `invented_v` is their level before doubling
+    """
+
+    lost: frozenset[int] = frozenset()
+    doubled: frozenset[int] = frozenset()
+    invented_ns: Sequence[int] = ()
+    gap_ns: int = 300_000
+    width_ns: int = 20_000
+    idle_v: float = 0.0
+    active_v: float = 2.5
+    _seen: int = 0
+
+    def __call__(self, pulses: OutputPulses, since_ns: int, until_ns: int) -> OutputPulses:
+        """Apply the fault to one round of pulses."""
+        index = np.arange(self._seen, self._seen + len(pulses))
+        self._seen += len(pulses)
+        kept = ~np.isin(index, list(self.lost))
+        twice = np.isin(index, list(self.doubled))
+        invented = np.asarray([t for t in self.invented_ns if since_ns < t <= until_ns], dtype=np.int64)
+        begin = np.concatenate([pulses.begin_ns[kept], pulses.begin_ns[twice] + self.gap_ns, invented])
+        end = np.concatenate([pulses.end_ns[kept], pulses.end_ns[twice] + self.gap_ns, invented + self.width_ns])
+        order = np.argsort(begin, kind="stable")
+        levels = pulses if len(pulses) else self
+        return OutputPulses(begin[order], end[order], idle_v=levels.idle_v, active_v=levels.active_v)
