@@ -1,5 +1,6 @@
 """One fenced VISA conversation: no answer is believed unless it was asked for, in order, in time and in full."""
 
+import itertools
 import math
 import socket
 import threading
@@ -70,6 +71,7 @@ class Link(Adapter):
         self.timeout_s = timeout_s
         self.max_reply_bytes = max_reply_bytes
         self.state = LinkState.READY
+        self.nonces = itertools.cycle(range(1, 255))  # numbers for questions whose answer cannot be mistaken; fit 8 bits
         self.has_device_clear = isinstance(resource, GPIBInstrument | USBInstrument | TCPIPInstrument)
         self._resource = resource
         self._clock = clock

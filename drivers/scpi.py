@@ -1,21 +1,18 @@
-"""Text messages, client side: identities, error queues, settings with read-back, and answers that must be what was asked for."""
+"""Text messages, client side: identities, error queues, settings with read-back, answers that must fit their question."""
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from pymeasure.adapters import Adapter
 from pymeasure.instruments import Instrument
 from pymeasure.instruments.common_base import CommonBase
-from pymeasure.instruments.validators import strict_discrete_set
+from pymeasure.instruments.validators import strict_discrete_set, strict_range
 
 from drivers.errors import InstrumentError, LinkDesync, ReadbackMismatch, WrongIdentity
 from drivers.link import Link, conversation
 from drivers.roles import Identity
 
 ERRORS_AT_MOST = 64  # more than any error queue holds: a queue that never empties is a fault of its own
-
-_nonces = itertools.cycle(range(1, 255))
 
 
 class Fenced(CommonBase):
@@ -31,7 +28,9 @@ class Fenced(CommonBase):
     def ask(self, command: str, query_delay: float | None = None) -> str:
         """Send a question and return its answer, as one conversation."""
         with conversation(self._adapter):
-            return super().ask(command, query_delay)
+            self.write(command)
+            self.wait_for(query_delay)
+            return self._adapter.read()  # not self.read(): a role may use that name for a measurement
 
     def values(self, command: str, *args: Any, **kwargs: Any) -> list[Any]:
         """Ask and split the answer.
@@ -82,8 +81,8 @@ def prove(instrument: Fenced, identify: Callable[[], Identity], known: Identity 
     WrongIdentity  the instrument is not `known`
     """
     adapter = cast(Any, instrument).adapter
-    nonce = str(next(_nonces))
     if isinstance(adapter, Link):
+        nonce = str(next(adapter.nonces))
         adapter.fence(f"*ESE {nonce};*ESE?", nonce)
     found = identify()
     if known is not None and found != known:
@@ -184,13 +183,18 @@ def require_no_errors(found: Sequence[str], name: str, doing: str) -> None:
 def switch(command: str, docs: str) -> Any:
     """Make a PyMeasure property for an on/off setting (bool); any answer but 0 reads as on."""
     return Instrument.control(
-        f"{command}?",
-        f"{command} %d",
-        docs,
-        validator=strict_discrete_set,
-        values=(True, False),
-        cast=bool,
+        f"{command}?", f"{command} %d", docs, validator=strict_discrete_set, values=(True, False), cast=bool
     )
+
+
+def number(command: str, docs: str, low: float, high: float, form: str = "%g") -> Any:
+    """Make a PyMeasure property for a real setting within [low, high]."""
+    return Instrument.control(f"{command}?", f"{command} {form}", docs, validator=strict_range, values=(low, high))
+
+
+def integer(command: str, docs: str, low: int, high: int) -> Any:
+    """Make a PyMeasure property for a whole-number setting within [low, high]."""
+    return Instrument.control(f"{command}?", f"{command} %d", docs, validator=strict_range, values=(low, high), get_process=int)
 
 
 def choice(command: str, docs: str, values: Sequence[str]) -> Any:
@@ -202,8 +206,47 @@ def choice(command: str, docs: str, values: Sequence[str]) -> Any:
         validator=strict_discrete_set,
         values=tuple(values),
         cast=str,
+        maxsplit=0,
         get_process=str.strip,
     )
+
+
+def subset(command: str, docs: str, values: Sequence[str], quoted: bool = False) -> Any:
+    """Make a PyMeasure property for several words out of `values`; sent in their order, read as a list (":DC" dropped)."""
+    mark = '"' if quoted else ""
+
+    def bare(words: Sequence[str]) -> list[str]:
+        return [word.strip('" ').partition(":")[0] for word in words]
+
+    return Instrument.control(
+        f"{command}?",
+        f"{command} %s",
+        docs,
+        validator=_some_of,
+        values=tuple(values),
+        set_process=lambda words: ",".join(f"{mark}{word}{mark}" for word in words),
+        cast=str,
+        get_process=lambda word: bare([word]),
+        get_process_list=bare,
+    )
+
+
+def flag(command: str, docs: str) -> Any:
+    """Make a PyMeasure property for a yes/no that can only be read (bool)."""
+    return Instrument.measurement(f"{command}?", docs, cast=bool)
+
+
+def register(command: str, docs: str) -> Any:
+    """Make a PyMeasure property for a whole number that can only be read."""
+    return Instrument.measurement(f"{command}?", docs, get_process=int)
+
+
+def _some_of(wanted: Sequence[str], allowed: Sequence[str]) -> list[str]:
+    if isinstance(wanted, str) or not wanted:
+        raise ValueError(f"a sequence of one or more of {allowed} is needed")
+    for word in wanted:
+        strict_discrete_set(word, allowed)
+    return [word for word in allowed if word in wanted]
 
 
 def set_and_confirm(unit: CommonBase, where: str, name: str, value: float, tolerance: float = 0.0) -> None:
@@ -227,4 +270,4 @@ def set_and_confirm(unit: CommonBase, where: str, name: str, value: float, toler
 def batches(values: Sequence[float], size: int) -> Iterator[str]:
     """Comma-separated texts of at most `size` values each."""
     for start in range(0, len(values), size):
-        yield ",".join(f"{value:g}" for value in values[start : start + size])
+        yield ",".join(f"{value:.7g}" for value in values[start : start + size])

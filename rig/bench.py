@@ -30,18 +30,19 @@ BREAKDOWN_VOLTAGE_V = 20.0  # above it the film is more likely to break down. So
 # --- names ----------------------------------------------------------------------------------------------------------
 
 # Source: VPP-4.3 resource grammar, the interfaces this rig uses; host names and IPv4 only
-_HOST = r"(?=.*\w)[A-Za-z0-9_.-]+"
+_HOST = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_ID = r"::(?:0x[0-9A-F]+|\d+)"
 _RESOURCES = {
     "GPIB0::24::INSTR": r"GPIB\d*::(?:[0-9]|[12]\d|30)(?:::\d{1,2})?(?:::INSTR)?",
     "TCPIP::192.0.2.20::5025::SOCKET": rf"TCPIP\d*::{_HOST}::(?P<port>\d{{1,5}})::SOCKET",
     "TCPIP::192.0.2.20::INSTR": rf"TCPIP\d*::{_HOST}(?:::[A-Za-z][\w,]*)?::INSTR",
-    "ASRL3::INSTR": r"ASRL(?!:)[^\s]+?(?:::INSTR)?",
-    "USB0::0x05E6::0x2450::04412345::INSTR": r"USB\d*(?:::(?:0x[0-9A-F]+|\d+)){2}::[^:\s]+(?:::\d+)?(?:::(?:INSTR|RAW))?",
+    "ASRL3::INSTR": r"ASRL(?!:)\S+?(?:::INSTR)?",
+    "USB0::0x05E6::0x2450::04412345::INSTR": rf"USB\d*{_ID}{_ID}::(?!INSTR|RAW)[^:\s]+(?:::\d+)?(?:::(?:INSTR|RAW))?",
 }
 
 
 def _resource(text: str) -> str:
-    matches = (re.fullmatch(pattern, text, re.IGNORECASE) for pattern in _RESOURCES.values())
+    matches = (re.fullmatch(pattern, text, re.ASCII | re.IGNORECASE) for pattern in _RESOURCES.values())
     match = next((found for found in matches if found), None)
     if match is None or not 1 <= int(match.groupdict().get("port") or 1) <= 65535:
         raise refusal("resource-malformed", f"{text[:60]!r} is no VISA resource name, such as {' or '.join(_RESOURCES)}")
@@ -230,15 +231,15 @@ class Bench(ConfigModel):
         yield from self._impossible_limits()
         yield from self._impossible_timing()
         yield from self._impossible_cables()
-        for resource, tables in self._shared_resources().items():
-            message = f"{resource} is also the resource of {tables[0]}"
-            yield Contradiction("resource-twice", (tables[-1], "resource"), message)
+        yield from self._shared_resources()
 
-    def _shared_resources(self) -> dict[str, list[str]]:
-        tables: dict[str, list[str]] = {}
+    def _shared_resources(self) -> Iterator[Contradiction]:
+        owners: dict[str, str] = {}
         for table in ("voltage_source", "laser_trigger", "spectrometer"):
-            tables.setdefault(getattr(self, table).resource.upper(), []).append(table)
-        return {resource: names for resource, names in tables.items() if len(names) > 1}
+            resource: str = getattr(self, table).resource
+            owner = owners.setdefault(resource.upper(), table)
+            if owner != table:
+                yield Contradiction("resource-twice", (table, "resource"), f"{resource} is also the resource of {owner}")
 
     def _impossible_limits(self) -> Iterator[Contradiction]:
         limits, loc = self.voltage_source.limits, ("voltage_source", "limits")
@@ -249,7 +250,7 @@ class Bench(ConfigModel):
         elif not lowest <= 0 <= highest:
             message = f"{lowest:g} to {highest:g} V leaves out 0 V, where every program ends"
             yield Contradiction("limits-without-zero", (*loc, "voltage_v"), message)
-        if max(-lowest, highest) > BREAKDOWN_VOLTAGE_V and not limits.breakdown_accepted:
+        if not max(abs(lowest), abs(highest)) <= BREAKDOWN_VOLTAGE_V and not limits.breakdown_accepted:
             message = (
                 f"{lowest:g} to {highest:g} V goes beyond {BREAKDOWN_VOLTAGE_V:g} V, where films break down "
                 "(Nano Lett. 2021, 21, 7831): say breakdown_accepted = true if that is meant"

@@ -1,8 +1,6 @@
 """From a block and a bench to one program per instrument, or every reason why not. Pure: nothing is opened, nothing moves."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 from drivers.errors import CompileError, Reason
 from drivers.roles import (
@@ -15,7 +13,8 @@ from drivers.roles import (
     SourceProgram,
 )
 from rig.bench import Bench, Cable
-from rig.sequence import Block, Mode
+from rig.config_file import Where, dotted
+from rig.sequence import Block, BlockMode, Measurement, Mode
 from rig.timeline import (
     ShotPattern,
     Timeline,
@@ -27,13 +26,12 @@ from rig.timeline import (
     swing_v,
 )
 
-RunMode = Literal["gated", "stepped"]
-
 TRIGGER_WIDTH_NS = 20_000  # both ends of the 2400's trigger link want >= 10 us (from memory, unverified); twice that
 SOURCE_GUARD_NS = 40_000  # between the source's documented step time and the next window
 STEPPED_SETTLE_MIN_SHOTS = 5  # the source's own time stamps prove an edge to a few shots, so these must be flagged
 BURST_GAP_S = 0.02  # what the host needs between two bursts, for the price only
 FRAME_BYTES = 2136 * 2 + 109
+MAX_SHOTS = 10**8  # a day at 1 kHz
 FILM_HEATING_K_W = 75.0  # R1 + R2 of the film's two thermal resistances, assumed
 
 
@@ -62,7 +60,7 @@ class Compiled:
     """One block, ready to be loaded."""
 
     block: Block
-    mode: RunMode
+    mode: BlockMode
     timeline: Timeline
     programs: Programs
 
@@ -84,7 +82,7 @@ class Price:
 class Plan:
     """A whole run: the mode and why, its blocks compiled once as proof, its price."""
 
-    mode: RunMode
+    mode: BlockMode
     why: str
     blocks: tuple[Compiled, ...]
     price: Price
@@ -92,21 +90,7 @@ class Plan:
     frame_capacity: int
 
 
-class Blocks(Protocol):
-    """What the compiler needs of a measurement."""
-
-    fluence_uj_cm2: float
-
-    def check(self, rate_hz: float) -> list[Reason]:
-        """Reasons why the measurement does not fit this shot rate."""
-        ...
-
-    def blocks(self, rate_hz: float, mode: RunMode) -> Iterator[Block]:
-        """Yield the blocks of the run."""
-        ...
-
-
-def plan(measurement: Blocks, mode: Mode, bench: Bench, facts: Facts, where: str = "sequence") -> Plan:
+def plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where: Where = dotted) -> Plan:
     """Choose the mode, compile every block and price the run.
 
     Raises
@@ -114,11 +98,20 @@ def plan(measurement: Blocks, mode: Mode, bench: Bench, facts: Facts, where: str
     CompileError  with every reason at once; for mode "auto" only when gated blocks are impossible too
     """
     rate_hz = bench.laser_trigger.rate_hz
-    reasons = [*measurement.check(rate_hz), *_check_pump(measurement, bench, where)]
+    reasons = measurement.check(rate_hz, where)
+    if not reasons and not measurement.max_shots(rate_hz) <= MAX_SHOTS:
+        reasons = [
+            Reason(
+                "run-too-long",
+                where(("parameters",)),
+                f"{measurement.max_shots(rate_hz):.3g} shots, {measurement.max_shots(rate_hz) * FRAME_BYTES / 1e12:.3g} TB; "
+                f"one run may have {MAX_SHOTS:.0e}",
+            )
+        ]
     if reasons:
-        raise CompileError("The sequence does not fit this bench.", tuple(reasons), where=where)
+        raise CompileError("The sequence does not fit this bench.", tuple(reasons), next_step="change what the reasons name")
     why = "asked for by the sequence"
-    chosen: RunMode = "gated" if mode == "auto" else mode
+    chosen: BlockMode = "gated" if mode == "auto" else mode
     if mode == "auto":
         blocks, against = _compile_all(measurement, "stepped", bench, facts, where)
         if not against:
@@ -129,13 +122,12 @@ def plan(measurement: Blocks, mode: Mode, bench: Bench, facts: Facts, where: str
         raise CompileError(
             f"This bench cannot run the sequence in {chosen} blocks.",
             tuple(against),
-            where=where,
             next_step='change what the reasons name, or use mode = "gated"' if chosen == "stepped" else "change what they name",
         )
     return _priced(chosen, why, blocks, bench)
 
 
-def compile_block(block: Block, mode: RunMode, bench: Bench, facts: Facts, where: str = "sequence") -> Compiled:
+def compile_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where: Where = dotted) -> Compiled:
     """Expand one block into its timeline and one program per instrument.
 
     Raises
@@ -144,12 +136,12 @@ def compile_block(block: Block, mode: RunMode, bench: Bench, facts: Facts, where
     """
     compiled, reasons = _try_block(block, mode, bench, facts, where)
     if reasons:
-        raise CompileError("The block cannot run on this bench.", tuple(reasons), where=where)
+        raise CompileError("The block cannot run on this bench.", tuple(reasons))
     return compiled
 
 
 def _compile_all(
-    measurement: Blocks, mode: RunMode, bench: Bench, facts: Facts, where: str
+    measurement: Measurement, mode: BlockMode, bench: Bench, facts: Facts, where: Where
 ) -> tuple[tuple[Compiled, ...], list[Reason]]:
     found: dict[Reason, None] = {}
     compiled: list[Compiled] = []
@@ -161,21 +153,22 @@ def _compile_all(
     return tuple(compiled), list(found)
 
 
-def _try_block(block: Block, mode: RunMode, bench: Bench, facts: Facts, where: str) -> tuple[Compiled, list[Reason]]:
+def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where: Where) -> tuple[Compiled, list[Reason]]:
     period_ns = round(1e9 / bench.laser_trigger.rate_hz)
     pattern = shot_pattern(
         period_ns=period_ns,
         integration_ns=round(bench.spectrometer.integration_time_s * 1e9),
         readout_ns=facts.spectrometer_readout_ns,
         pulse_delay_ns=round(bench.laser.pulse_delay_s * 1e9),
+        exposure_delay_ns=round(bench.spectrometer.trigger_delay_s * 1e9),
         source_step_ns=facts.source_step_ns + SOURCE_GUARD_NS if mode == "stepped" else None,
     )
-    reasons = [*check_pattern(pattern, "bench"), *_check_levels(block, bench, where)]
+    reasons = [*check_pattern(pattern, bench.where), *_check_levels(block, bench, where), *_check_pump(block, bench, where)]
     if not facts.integration_min_ns <= pattern.close_ns - pattern.open_ns <= facts.integration_max_ns:
         reasons.append(
             Reason(
                 "integration-time-out-of-range",
-                "spectrometer.integration_time_s",
+                bench.where(("spectrometer", "integration_time_s")),
                 f"{bench.spectrometer.integration_time_s:g} s is outside this model's "
                 f"{facts.integration_min_ns * 1e-9:g} to {facts.integration_max_ns * 1e-9:g} s",
             )
@@ -193,7 +186,7 @@ def _try_block(block: Block, mode: RunMode, bench: Bench, facts: Facts, where: s
             reasons.append(
                 Reason(
                     "list-too-long",
-                    where,
+                    where(("parameters",)),
                     f"{len(source.levels_v)} levels in one block, the source takes {facts.source_max_points}",
                 )
             )
@@ -201,7 +194,7 @@ def _try_block(block: Block, mode: RunMode, bench: Bench, facts: Facts, where: s
             reasons.append(
                 Reason(
                     "settle-too-short",
-                    f"{where} parameters.settle_s",
+                    where(("parameters", "settle_s")),
                     f"{block.settle_s:g} s; stepped blocks need at least {STEPPED_SETTLE_MIN_SHOTS} shots "
                     f"({STEPPED_SETTLE_MIN_SHOTS * period_ns * 1e-9:g} s): the source's clock proves its edges no finer",
                 )
@@ -236,7 +229,7 @@ def _step_cable(bench: Bench) -> tuple[Cable | None, list[Reason]]:
         return None, [
             Reason(
                 "no-cable-to-source",
-                "bench cables",
+                bench.where(("cable",)),
                 "stepped blocks need a cable from laser_trigger.T0 to voltage_source.trigger_link_1, the bench has none",
             )
         ]
@@ -245,16 +238,16 @@ def _step_cable(bench: Bench) -> tuple[Cable | None, list[Reason]]:
         return cable, [
             Reason(
                 "continuous-program-unproven",
-                "bench cables",
-                f"{cable.source} steps the source by a prescaler, and two facts about this delay generator's prescalers are not "
-                "documented (whether they count the cycles of a burst, and which cycle a phase means); "
+                bench.where(("cable",)),
+                f"{cable.source} steps the source by a prescaler, and two facts about this delay generator's prescalers are "
+                "not documented (whether they count the cycles of a burst, and which cycle a phase means); "
                 "until they are measured on this bench use laser_trigger.T0",
             )
         ]
     return cable, []
 
 
-def _check_levels(block: Block, bench: Bench, where: str) -> list[Reason]:
+def _check_levels(block: Block, bench: Bench, where: Where) -> list[Reason]:
     limits = bench.voltage_source.limits
     low_v, high_v = limits.voltage_v
     period_ns = round(1e9 / bench.laser_trigger.rate_hz)
@@ -264,7 +257,7 @@ def _check_levels(block: Block, bench: Bench, where: str) -> list[Reason]:
             reasons.append(
                 Reason(
                     "voltage-above-limit",
-                    f"{where} parameters.voltage_{stretch.state.name.lower()}_v",
+                    where(("parameters", f"voltage_{stretch.state.name.lower()}_v")),
                     f"{stretch.voltage_v:g} V is outside the {low_v:g} to {high_v:g} V of voltage_source.limits.voltage_v",
                 )
             )
@@ -272,7 +265,7 @@ def _check_levels(block: Block, bench: Bench, where: str) -> list[Reason]:
             reasons.append(
                 Reason(
                     "on-time-above-limit",
-                    f"{where} parameters.{stretch.state.name.lower()}_time_s",
+                    where(("parameters", f"{stretch.state.name.lower()}_time_s")),
                     f"{on_time_s(stretch, period_ns):g} s under voltage, voltage_source.limits.on_time_s allows "
                     f"{limits.on_time_s:g} s",
                 )
@@ -280,7 +273,7 @@ def _check_levels(block: Block, bench: Bench, where: str) -> list[Reason]:
     return reasons
 
 
-def _check_whole_run(compiled: list[Compiled], bench: Bench, where: str) -> list[Reason]:
+def _check_whole_run(compiled: list[Compiled], bench: Bench, where: Where) -> list[Reason]:
     limits = bench.voltage_source.limits
     stretches = tuple(stretch for one in compiled for stretch in one.block.stretches)
     period_ns = round(1e9 / bench.laser_trigger.rate_hz)
@@ -289,7 +282,7 @@ def _check_whole_run(compiled: list[Compiled], bench: Bench, where: str) -> list
         reasons.append(
             Reason(
                 "step-above-limit",
-                f"{where} parameters",
+                where(("parameters",)),
                 f"a step of {swing_v(stretches):g} V, voltage_source.limits.step_v allows {limits.step_v:g} V",
             )
         )
@@ -299,27 +292,27 @@ def _check_whole_run(compiled: list[Compiled], bench: Bench, where: str) -> list
         reasons.append(
             Reason(
                 "duty-above-limit",
-                f"{where} parameters",
+                where(("parameters",)),
                 f"voltage is on for {on_s / total_s:.0%} of the time, voltage_source.limits.duty allows {limits.duty:.0%}",
             )
         )
     return reasons
 
 
-def _check_pump(measurement: Blocks, bench: Bench, where: str) -> list[Reason]:
-    if measurement.fluence_uj_cm2 == bench.pump.fluence_uj_cm2:
+def _check_pump(block: Block, bench: Bench, where: Where) -> list[Reason]:
+    if block.fluence_uj_cm2 == bench.pump.fluence_uj_cm2:
         return []
     return [
         Reason(
             "fluence-not-available",
-            f"{where} parameters.fluence_uj_cm2",
-            f"{measurement.fluence_uj_cm2:g} uJ/cm2 is asked for, but this bench has no attenuator and its pump is set to "
-            f"{bench.pump.fluence_uj_cm2:g} uJ/cm2 (pump.fluence_uj_cm2)",
+            where(("parameters", "fluence_uj_cm2")),
+            f"{block.fluence_uj_cm2:g} uJ/cm2 is asked for, but this bench has no attenuator and its pump is set to "
+            f"{bench.pump.fluence_uj_cm2:g} uJ/cm2 ({bench.where(('pump', 'fluence_uj_cm2'))})",
         )
     ]
 
 
-def _priced(mode: RunMode, why: str, blocks: tuple[Compiled, ...], bench: Bench) -> Plan:
+def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Bench) -> Plan:
     stretches = [stretch for one in blocks for stretch in one.block.stretches]
     period_ns = round(1e9 / bench.laser_trigger.rate_hz)
     shots = sum(one.timeline.shots for one in blocks)

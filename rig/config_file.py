@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from drivers.errors import ConfigError, Reason
 
 MAX_BYTES = 1_000_000
+MAX_LINE = 4000  # characters; tomllib's time grows with the square of a dotted key's length
 
 Loc = tuple[str | int, ...]
 Where = Callable[[Loc], str]
@@ -162,8 +163,10 @@ def parse_document(text: str, path: Path) -> Document:
 
     Raises
     ------
-    ConfigError    toml-malformed or duplicate-key, with the line
+    ConfigError    line-too-long, toml-malformed or duplicate-key, with the line
     """
+    if long := next((n for n, row in enumerate(text.split("\n"), 1) if len(row) > MAX_LINE), None):
+        raise _refused(path, "line-too-long", f"the line is longer than {MAX_LINE} characters", long)
     try:
         return Document(path, text, _frozen(tomllib.loads(text)))
     except RecursionError:
@@ -181,7 +184,7 @@ def read_document(path: Path) -> Document:
 
     Raises
     ------
-    ConfigError    file-missing, file-unreadable, file-too-large, not-utf8, toml-malformed, duplicate-key
+    ConfigError    file-missing, file-unreadable, file-too-large, not-utf8, and what `parse_document` raises
     """
     try:
         if not path.exists():
@@ -278,14 +281,15 @@ class ConfigModel(BaseModel):
     @field_validator("*", mode="after", check_fields=False)
     @classmethod
     def _refuse_negative_zero(cls, value: object) -> object:
-        if value == 0.0 and isinstance(value, float) and math.copysign(1.0, value) < 0:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, float) and number == 0.0 and math.copysign(1.0, number) < 0 for number in numbers):
             raise refusal("negative-zero", "-0.0 is a slip of the pen: write 0.0")
         return value
 
 
 def refusal(code: str, message: str) -> PydanticCustomError:
     """Build the error for a field validator to raise: `code` is kept in the Reason."""
-    return PydanticCustomError(code, "{message}", {"message": message})  # pyright: ignore[reportArgumentType]
+    return PydanticCustomError(code, "{message}", {"message": message})  # pyright: ignore[reportArgumentType] - wants literals
 
 
 def unit_of(name: str) -> str:
@@ -358,7 +362,7 @@ def _reasons(model: type[BaseModel], error: ErrorDetails, where: Where) -> Itera
     if code == "out-of-range":
         hint = _magnitude_hint(key, value, context) if abs(value) < 1e300 else ""
         code, message = "wrong-magnitude" if hint else code, f"{message}{f' {unit}' if unit else ''}{hint}"
-    if code == "wrong-choice" and isinstance(value, str):
+    if kind == "literal_error" and isinstance(value, str):
         choices = re.findall(r"'([^']*)'", context["expected"])
         near = get_close_matches(value, choices, n=1)
         message += f"; did you mean {near[0]}?" if near else ""

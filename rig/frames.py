@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.roles import FrameBatch
-from rig.analysis.switching import missed_pulses
+from rig.analysis.correction import missed_pulses
 from rig.assignment import NOBODY, BurstAssignment, assign_burst
 from rig.runfile import FRAME_DTYPE, Flag
 from rig.sequence import Stretch
@@ -143,7 +143,7 @@ class BurstFrames:
             rows["planned_voltage_v"][data] = stretch.voltage_v
             rows["flags"][data & (shot < settle_shots)] |= int(Flag.SETTLING)
             dark = np.zeros(len(rows), dtype=bool)
-            dark[data] = missed_pulses(light[data])
+            dark[data] = missed_pulses(light[data], np.zeros(int(data.sum()), dtype=np.int8))
             rows["flags"][dark] |= int(Flag.MISSED_PULSE)
         ledger.enter(rows, planned, lead_in, certain, data)
         return rows

@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,15 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from drivers.errors import Reason, RecordError, RefusedError
+from rig.runfile_copy import cause, recover, replace_by_copy, sync_folder
 from rig.runfile_layout import (
     FRAME_DTYPE,
-    INTERRUPTED,
     LIVE_STATES,
     READING_DTYPE,
-    STATE_BYTES,
     TIME_COLUMN,
     Capacity,
-    Cell,
     Extent,
     Flag,
     Results,
@@ -37,7 +34,7 @@ from rig.runfile_layout import (
     write_skeleton,
 )
 from rig.runfile_lock import WriterLock
-from rig.runfile_reader import Dark, OpenedRun, Run, open_run
+from rig.runfile_reader import Dark, Run, open_run
 
 __all__ = [
     "FRAME_DTYPE",
@@ -55,7 +52,6 @@ __all__ = [
 ]
 
 _LOG_FULL = "the event log is full: later events are not recorded"
-_COPY_BYTES = 8 << 20
 # A frame stays marked by its old flags until all else about it is written.
 _ROW_ORDER = (TIME_COLUMN.name, *(name for name in FRAME_DTYPE.names or () if name != "flags"), "flags")
 
@@ -134,13 +130,16 @@ class RunFile:
             with part.open("rb") as file:
                 extents = read_extents(file)
             part.replace(path)
-            _sync_folder(folder)
+            sync_folder(folder)
             return cls(path, opener(path), extents, lock)
-        except (OSError, RuntimeError) as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        except BaseException as error:
+            for made in (part, path):
+                with suppress(OSError):
+                    made.unlink(missing_ok=True)
             lock.release()
-            raise RecordError(f"the run file could not be made: {_cause(error)}", where=str(path)) from error
+            if isinstance(error, OSError | RuntimeError):
+                raise RecordError(f"the run file could not be made: {cause(error)}", where=str(path)) from error
+            raise
 
     @property
     def count(self) -> int:
@@ -157,6 +156,7 @@ class RunFile:
         RecordError  the disk is full or failing (the file keeps what it had), or more frames than the file has room for
         ValueError   wrong dtype or shape
         """
+        _check_columns(columns)
         pixels = self._extents["spectra/counts"].shape[1]
         if spectra.shape != (len(columns), pixels) or spectra.dtype != np.uint16:
             raise ValueError(f"spectra: uint16 ({len(columns)}, {pixels}) expected, got {spectra.dtype} {spectra.shape}")
@@ -178,6 +178,7 @@ class RunFile:
         """
         if not 0 <= first <= first + len(columns) <= self._count:
             raise ValueError(f"rows {first} to {first + len(columns)} of {self._count} cannot be rewritten")
+        _check_columns(columns)
         self._write_rows(first, columns)
 
     def append_readings(
@@ -267,7 +268,7 @@ class RunFile:
             self.set_state(state)
             self.sync()
             self._close_handle()
-            _replace_by_copy(open_run(self.path), state, results or Results())
+            replace_by_copy(self.path, state, results or Results())
         finally:
             self.close()
         return self.path
@@ -280,8 +281,6 @@ class RunFile:
     # --- bytes --------------------------------------------------------------------------------------------------------
 
     def _write_rows(self, first: int, columns: NDArray[Any]) -> None:
-        if columns.dtype != FRAME_DTYPE or columns.ndim != 1:
-            raise ValueError(f"columns: FRAME_DTYPE (n,) expected, got {columns.dtype} {columns.shape}")
         time_us = columns["device_time_us"].astype(np.int64) - self._first_time_us
         for name in _ROW_ORDER:
             self._write(f"frames/{name}", time_us * 1e-6 if name == TIME_COLUMN.name else columns[name], first)
@@ -326,7 +325,7 @@ class RunFile:
             raise RecordError(self._broken or "the run file is closed", where=str(self.path), hardware_state="not known here")
 
     def _break(self, error: OSError, safe: int) -> NoReturn:
-        self._broken = f"the run file takes no more data ({_cause(error)}); {safe} frames are safe"
+        self._broken = f"the run file takes no more data ({cause(error)}); {safe} frames are safe"
         raise RecordError(
             self._broken,
             where=str(self.path),
@@ -341,101 +340,9 @@ class RunFile:
                 self._handle.close()
 
 
-def recover(path: Path | str) -> Run:
-    """Finish a run whose writer is gone: trim it, call it interrupted unless it knew its ending. Finished files stay as they are.
-
-    Raises
-    ------
-    RecordError  the writer is alive, the file is none, or the copy failed (the file stays as it was)
-    """
-    run = open_run(path)
-    if run.trimmed:
-        return run
-    try:
-        lock = WriterLock.acquire(run.path)
-    except OSError as error:
-        raise RecordError(f"the run cannot be finished here: {_cause(error)}", where=str(path)) from error
-    if lock is None:
-        raise RecordError("this run is still being written", where=str(path), hardware_state="the run goes on")
-    try:
-        if not run.trimmed:  # somebody else was faster
-            state = run.state
-            _replace_by_copy(run, INTERRUPTED if state in LIVE_STATES else state, Results())
-    finally:
-        lock.release()
-    return run
-
-
-def _replace_by_copy(run: Run, state: str, results: Results) -> None:
-    path = run.path
-    copy = path.with_name(f"{path.name}.finishing")
-    try:
-        with run.opened() as source:
-            planned = cells(run.header, _used(source), results)
-            # HDF5 does not survive a full disk, so it is not let near one.
-            if shutil.disk_usage(path.parent).free < planned_bytes(planned):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            write_skeleton(copy, planned)
-            written = _copy_bytes(source, copy, planned, {"status/state": state.encode().ljust(STATE_BYTES, b"\0")})
-        if _checksums(open_run(copy), written) != written:
-            raise OSError(errno.EIO, "the copy differs from the original")
-        copy.replace(path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError, RecordError) as error:
-        with suppress(OSError):
-            copy.unlink(missing_ok=True)
-        raise RecordError(
-            f"the run is complete, but its file could not be trimmed: {_cause(error)}",
-            where=str(path),
-            hardware_state="not known here",
-            next_step="nothing is lost; close other programs that have the file open, make room, then: rig recover",
-        ) from error
-
-
-def _used(source: OpenedRun) -> Capacity:
-    log = source.text("events/log")
-    return Capacity(
-        frames=source.count("frames"),
-        readings=source.count("readings"),
-        events=len(log[: log.rfind("\n") + 1].encode()),
-        ledger=source.extent("status/ledger_0").nbytes,
-    )
-
-
-def _copy_bytes(source: OpenedRun, copy: Path, planned: list[Cell], replaced: Mapping[str, bytes]) -> dict[str, int]:
-    """Copy what was filled during the run; return the checksum of every such dataset as it was read."""
-    checksums: dict[str, int] = {}
-    with copy.open("r+b") as target:
-        extents = read_extents(target)
-        for cell in planned:
-            if cell.value is not None:
-                continue
-            checksum, done = 0, 0
-            target.seek(extents[cell.path].offset)
-            while done < cell.nbytes:
-                size = min(_COPY_BYTES, cell.nbytes - done)
-                source.file.seek(source.extent(cell.path).offset + done)
-                data = replaced.get(cell.path) or source.file.read(size)
-                if len(data) != size:
-                    raise OSError(errno.EIO, "the file is shorter than it says")
-                target.write(data)
-                checksum, done = zlib.crc32(data, checksum), done + size
-            checksums[cell.path] = checksum
-        target.flush()
-        os.fsync(target.fileno())
-    return checksums
-
-
-def _checksums(run: Run, names: Mapping[str, int]) -> dict[str, int]:
-    checksums: dict[str, int] = {}
-    with run.opened() as opened:
-        for name in names:
-            extent, checksum = opened.extent(name), 0
-            opened.file.seek(extent.offset)
-            for start in range(0, extent.nbytes, _COPY_BYTES):
-                checksum = zlib.crc32(opened.file.read(min(_COPY_BYTES, extent.nbytes - start)), checksum)
-            checksums[name] = checksum
-    return checksums
+def _check_columns(columns: NDArray[Any]) -> None:
+    if columns.dtype != FRAME_DTYPE or columns.ndim != 1:
+        raise ValueError(f"columns: FRAME_DTYPE (n,) expected, got {columns.dtype} {columns.shape}")
 
 
 def _check_folder(folder: Path, size: int) -> None:
@@ -447,7 +354,7 @@ def _check_folder(folder: Path, size: int) -> None:
             raise OSError(errno.EIO, "the folder does not give back what was written")
         probe.unlink()
     except OSError as error:
-        reasons.append(Reason("folder-not-writable", str(folder), f"nothing can be written there: {_cause(error)}"))
+        reasons.append(Reason("folder-not-writable", str(folder), f"nothing can be written there: {cause(error)}"))
     else:
         free = shutil.disk_usage(folder).free
         if not 2 * size <= free:
@@ -470,20 +377,3 @@ def _claim(folder: Path, name: str) -> tuple[Path, WriterLock]:
         if not path.exists():
             return path, lock
         lock.release()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return error.what if isinstance(error, RecordError) else str(error)

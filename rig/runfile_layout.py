@@ -4,7 +4,10 @@ HDF5 makes the skeleton and is done with it; from then on a dataset is an extent
 reads and writes are all that touches it. The layout and its reasons: docs/decisions/0002-run-file-layout.md.
 """
 
+import errno
+import math
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
@@ -201,10 +204,12 @@ class Cell:
     @property
     def nbytes(self) -> int:
         """Get its size (bytes)."""
-        size = self.dtype.itemsize
-        for length in self.shape:
-            size *= length
-        return size
+        return self.dtype.itemsize * math.prod(self.shape)
+
+    @property
+    def data(self) -> bytes | None:
+        """Get the bytes of its value, None when it is to be filled."""
+        return None if self.value is None else np.array(self.value, dtype=self.dtype).tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +309,15 @@ def _allocate(entry: h5py.Group, cell: Cell) -> None:
         dataset[()] = np.array(cell.value, dtype=cell.dtype)
 
 
+def _reserve(descriptor: int, size: int) -> None:
+    if sys.platform == "linux":
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # a file system without reservation
+                raise
+
+
 def write_skeleton(path: Path, planned: list[Cell]) -> None:
     """Make the file with every dataset and attribute, reserve its room on the disk, sync it; HDF5 is out of it afterwards.
 
@@ -311,18 +325,17 @@ def write_skeleton(path: Path, planned: list[Cell]) -> None:
     ------
     OSError  the folder or the disk does not play along
     """
-    with h5py.File(path, "w", locking=False) as file:
+    # Aligned, so that no count or slot number straddles two sectors.
+    with h5py.File(path, "w", locking=False, alignment_threshold=1, alignment_interval=8) as file:
         for name, attributes in GROUPS.items():
             file.require_group(name).attrs.update(attributes)
-        entry = file["entry"]
+        entry = file.require_group("entry")
         for cell in planned:
             _allocate(entry, cell)
         for link, target in LINKS.items():
             entry[link] = entry[target]
     with path.open("r+b") as raw:
-        reserve = getattr(os, "posix_fallocate", None)
-        if reserve is not None:
-            reserve(raw.fileno(), 0, path.stat().st_size)
+        _reserve(raw.fileno(), path.stat().st_size)
         os.fsync(raw.fileno())
 
 
@@ -337,15 +350,12 @@ class Extent:
     @property
     def nbytes(self) -> int:
         """Get its size (bytes)."""
-        return self.row_bytes * (self.shape[0] if self.shape else 1)
+        return self.dtype.itemsize * math.prod(self.shape)
 
     @property
     def row_bytes(self) -> int:
         """Get the size of one entry along the first axis (bytes)."""
-        size = self.dtype.itemsize
-        for length in self.shape[1:]:
-            size *= length
-        return size
+        return self.dtype.itemsize * math.prod(self.shape[1:])
 
 
 def _datasets(group: h5py.Group, prefix: str, depth: int) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -354,8 +364,8 @@ def _datasets(group: h5py.Group, prefix: str, depth: int) -> Iterator[tuple[str,
             continue  # a link that leads out of the file is none of ours
         item = group[name]
         if isinstance(item, h5py.Dataset):
-            yield prefix + name, item
-        elif depth:
+            yield f"{prefix}{name}", item
+        elif isinstance(item, h5py.Group) and depth:
             yield from _datasets(item, f"{prefix}{name}/", depth - 1)
 
 
@@ -373,7 +383,10 @@ def read_extents(file: BinaryIO) -> dict[str, Extent]:
     with h5py.File(file, "r") as opened:
         if opened.attrs.get("format") != FORMAT:
             raise ValueError(f"not a file of the format {FORMAT!r}")
-        for name, dataset in _datasets(opened["entry"], "", depth=1):
+        entry = opened["entry"]
+        if not isinstance(entry, h5py.Group):
+            raise ValueError("/entry is no group")
+        for name, dataset in _datasets(entry, "", depth=1):
             extent = Extent(dataset.id.get_offset() or 0, dataset.shape, dataset.dtype)
             if dataset.id.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS or extent.dtype.hasobject:
                 raise ValueError(f"/entry/{name} is not stored contiguously")

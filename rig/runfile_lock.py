@@ -12,15 +12,15 @@ from typing import BinaryIO
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: BinaryIO) -> None:
+    def _lock(file: BinaryIO, *, shared: bool = False) -> None:  # Windows' locks are exclusive
         file.seek(0)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def _lock(file: BinaryIO) -> None:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(file: BinaryIO, *, shared: bool = False) -> None:
+        fcntl.flock(file.fileno(), (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 def lock_path(run_path: Path) -> Path:
@@ -67,7 +67,7 @@ def writer_lives(run_path: Path) -> bool:
     """Tell whether somebody holds the lock of `run_path`."""
     try:
         with lock_path(run_path).open("rb") as file:
-            _lock(file)
+            _lock(file, shared=True)
     except FileNotFoundError:
         return False
     except OSError:

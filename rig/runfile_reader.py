@@ -6,20 +6,29 @@ running file, and follows that replacement by itself. Nothing here writes, and n
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import RecordError
-from rig.runfile_layout import FRAME_DTYPE, HEADER_TEXTS, LIVE_STATES, READING_DTYPE, Capacity, Extent, RunHeader, read_extents
+from rig.runfile_layout import (
+    FRAME_DTYPE,
+    HEADER_TEXTS,
+    LIVE_STATES,
+    READING_DTYPE,
+    TIME_COLUMN,
+    Capacity,
+    Extent,
+    RunHeader,
+    read_extents,
+)
 from rig.runfile_lock import writer_lives
-
-_TEXTS = (*HEADER_TEXTS.values(), "labels/start_time", "labels/end_time", "status/state", "events/log")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,57 +44,55 @@ class Dark:
 class OpenedRun:
     """Raw reading of one open file; only for the time of one question, and for the finishing of a run."""
 
-    def __init__(self, file: BinaryIO, extents: dict[str, Extent]) -> None:
+    def __init__(self, file: FileIO, extents: Mapping[str, Extent]) -> None:
         self.file = file
         self.extents = extents
 
-    def extent(self, name: str) -> Extent:
-        """Find a dataset by its path below /entry; raises KeyError."""
-        return self.extents[name]
-
-    def rows(self, name: str, start: int = 0, stop: int | None = None, step: int = 1) -> NDArray[Any]:
-        """Read rows start:stop:step (all not negative) of a dataset; raises EOFError when the file is too short."""
-        extent = self.extent(name)
-        chosen = range(extent.shape[0])[start:stop:step]
-        values = np.empty((len(chosen), *extent.shape[1:]), dtype=extent.dtype)
-        parts = [values] if step == 1 else [values[i : i + 1] for i in range(len(chosen))]
-        first_rows = chosen[:1] if step == 1 else chosen
-        for row, part in zip(first_rows, parts, strict=False):
-            self._fill(extent.offset + row * extent.row_bytes, part)
+    def array(self, name: str) -> NDArray[Any]:
+        """Read a whole dataset; raises KeyError when there is none, EOFError when the file is too short."""
+        extent = self.extents[name]
+        values = np.empty(extent.shape, dtype=extent.dtype)
+        self._fill(extent.offset, values)
         return values
 
-    def scalar(self, name: str) -> Any:
-        """Read a scalar dataset as numpy knows it; texts come as bytes."""
-        extent = self.extent(name)
-        value = np.empty((1,), dtype=extent.dtype)
-        self._fill(extent.offset, value)
-        return value[0]
+    def rows(self, name: str, chosen: range) -> NDArray[Any]:
+        """Read some rows of a dataset; raises as array()."""
+        extent = self.extents[name]
+        values = np.empty((len(chosen), *extent.shape[1:]), dtype=extent.dtype)
+        if chosen.step == 1:
+            self._fill(extent.offset + chosen.start * extent.row_bytes, values)
+        else:
+            for i, row in enumerate(chosen):
+                self._fill(extent.offset + row * extent.row_bytes, values[i : i + 1])
+        return values
 
     def number(self, name: str) -> int:
         """Read a whole number."""
-        return int(self.scalar(name))
+        return int(self.array(name))
 
     def text(self, name: str) -> str:
         """Read a text."""
-        return bytes(self.scalar(name)).decode("utf-8", "replace")
+        return bytes(self.array(name)[()]).decode("utf-8", "replace")
 
-    def count(self, group: str) -> int:
-        """Read how many rows of "frames" or "readings" are valid."""
-        return max(0, min(self.number(f"{group}/count"), self.extent(f"{group}/block").shape[0]))
+    def valid(self, group: str) -> range:
+        """Read which rows of "frames" or "readings" are valid."""
+        return range(max(0, min(self.number(f"{group}/count"), self.extents[f"{group}/block"].shape[0])))
 
-    def table(self, group: str, dtype: np.dtype[Any], start: int, stop: int | None) -> NDArray[Any]:
+    def table(self, group: str, dtype: np.dtype[Any], chosen: range) -> NDArray[Any]:
         """Read the columns of a group into one structured array."""
-        stop = self.count(group) if stop is None else min(stop, self.count(group))
-        rows = np.empty(len(range(stop)[start:stop]), dtype=dtype)
+        table = np.empty(len(chosen), dtype=dtype)
         for name in dtype.names or ():
-            rows[name] = self.rows(f"{group}/{name}", start, stop)
-        return rows
+            table[name] = self.rows(f"{group}/{name}", chosen)
+        return table
 
     def _fill(self, offset: int, values: NDArray[Any]) -> None:
-        if values.nbytes:
-            self.file.seek(offset)
-            if self.file.readinto(values.view(np.uint8).reshape(-1).data) != values.nbytes:  # type: ignore[attr-defined]
+        self.file.seek(offset)
+        left = values.reshape(-1).view(np.uint8).data
+        while left:
+            done = self.file.readinto(left)
+            if not done:
                 raise EOFError("the file is shorter than it says")
+            left = left[done:]
 
 
 class Run:
@@ -100,16 +107,13 @@ class Run:
         self.path = path
         self._identity: tuple[int, int, int] | None = None
         self._extents: dict[str, Extent] = {}
-        with self.opened() as run:
-            missing = {f"frames/{name}" for name in FRAME_DTYPE.names or ()}.union(_TEXTS) - run.extents.keys()
-            if missing:
-                raise ValueError(f"{len(missing)} datasets are missing, {min(missing)} among them")
+        with self._opened():
+            pass
 
     @contextmanager
-    def opened(self) -> Iterator[OpenedRun]:
-        """Open the file for one consistent question."""
+    def _opened(self) -> Generator[OpenedRun]:
         try:
-            with self.path.open("rb") as file:
+            with self.path.open("rb", buffering=0) as file:  # a buffer could be older than the count it is read with
                 facts = os.fstat(file.fileno())
                 identity = (facts.st_dev, facts.st_ino, facts.st_size)
                 if identity != self._identity:  # first time, or replaced by its finished copy
@@ -130,92 +134,92 @@ class Run:
     @property
     def count(self) -> int:
         """Get how many frames are valid."""
-        with self.opened() as run:
-            return run.count("frames")
+        with self._opened() as run:
+            return len(run.valid("frames"))
 
     @property
     def wavelength_nm(self) -> NDArray[np.float64]:
         """Get the wavelength of every pixel (nm), float64 (pixels,)."""
-        with self.opened() as run:
-            return run.rows("spectra/wavelength_nm")
+        with self._opened() as run:
+            return run.array("spectra/wavelength_nm")
 
     def frames(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Read frames start:stop, an array of FRAME_DTYPE (n,)."""
-        with self.opened() as run:
-            return run.table("frames", FRAME_DTYPE, start, stop)
+        with self._opened() as run:
+            return run.table("frames", FRAME_DTYPE, run.valid("frames")[start:stop])
 
     def column(self, name: str, start: int = 0, stop: int | None = None, step: int = 1) -> NDArray[Any]:
-        """Read rows start:stop:step (not negative) of one column of FRAME_DTYPE, or of "time_s", (n,)."""
-        with self.opened() as run:
-            valid = run.count("frames")
-            return run.rows(f"frames/{name}", start, valid if stop is None else min(stop, valid), step)
+        """Read rows start:stop:step of one column of FRAME_DTYPE, or of "time_s", (n,); ValueError for other names."""
+        if name not in (TIME_COLUMN.name, *(FRAME_DTYPE.names or ())):
+            raise ValueError(f"no such column: {name!r}")
+        with self._opened() as run:
+            return run.rows(f"frames/{name}", run.valid("frames")[start:stop:step])
 
     def spectra(self, start: int = 0, stop: int | None = None, step: int = 1) -> NDArray[np.uint16]:
-        """Read the raw spectra start:stop:step (not negative), uint16 (n, pixels); only these are read from the disk."""
-        with self.opened() as run:
-            valid = run.count("frames")
-            return run.rows("spectra/counts", start, valid if stop is None else min(stop, valid), step)
+        """Read the raw spectra start:stop:step, uint16 (n, pixels); only these are read from the disk."""
+        with self._opened() as run:
+            return run.rows("spectra/counts", run.valid("frames")[start:stop:step])
 
     @property
     def readings(self) -> NDArray[Any]:
         """Get what the source measured, an array of READING_DTYPE (n,)."""
-        with self.opened() as run:
-            return run.table("readings", READING_DTYPE, 0, None)
+        with self._opened() as run:
+            return run.table("readings", READING_DTYPE, run.valid("readings"))
 
     @property
     def dark(self) -> Dark | None:
         """Get the dark, None when none was taken yet."""
-        with self.opened() as run:
+        with self._opened() as run:
             frames = run.number("dark/frames")
             if frames <= 0:
                 return None
-            hot = run.rows("dark/hot").astype(np.bool_)
-            return Dark(run.rows("dark/mean"), run.rows("dark/variance"), hot, frames)
+            hot = run.array("dark/hot").astype(np.bool_)
+            return Dark(run.array("dark/mean"), run.array("dark/variance"), hot, frames)
 
     # --- about the run --------------------------------------------------------------------------------------------
 
     @property
     def header(self) -> RunHeader:
         """Get what was known before the first shot."""
-        with self.opened() as run:
+        with self._opened() as run:
             texts = {field: run.text(name) for field, name in HEADER_TEXTS.items()}
             seed = run.text("provenance/seed")
             return RunHeader(
                 **texts,
                 simulated=bool(run.number("provenance/simulated")),
                 seed=int(seed) if seed else None,
-                wavelength_nm=run.rows("spectra/wavelength_nm"),
-                nonlinearity=tuple(run.rows("provenance/nonlinearity").tolist()),
+                wavelength_nm=run.array("spectra/wavelength_nm"),
+                nonlinearity=tuple(run.array("provenance/nonlinearity").tolist()),
                 wall_start_label=run.text("labels/start_time"),
             )
 
     @property
     def capacity(self) -> Capacity:
         """Get the room that is allocated."""
-        with self.opened() as run:
+        with self._opened() as run:
             return Capacity(
-                frames=run.extent("spectra/counts").shape[0],
-                readings=run.extent("readings/t_ns").shape[0],
-                events=run.extent("events/log").nbytes,
-                ledger=run.extent("status/ledger_0").nbytes,
+                frames=run.extents["spectra/counts"].shape[0],
+                readings=run.extents["readings/t_ns"].shape[0],
+                events=run.extents["events/log"].nbytes,
+                ledger=run.extents["status/ledger_0"].nbytes,
             )
 
     @property
     def state(self) -> str:
         """Get the state: one of LIVE_STATES, or how the run ended."""
-        with self.opened() as run:
+        with self._opened() as run:
             return run.text("status/state")
 
     @property
     def wall_end_label(self) -> str:
         """Get the wall-clock label of the end, empty before."""
-        with self.opened() as run:
+        with self._opened() as run:
             return run.text("labels/end_time")
 
     @property
     def trimmed(self) -> bool:
         """Get whether this is the finished copy."""
-        with self.opened() as run:
+        with self._opened() as run:
             return bool(run.number("status/trimmed"))
 
     @property
@@ -232,29 +236,29 @@ class Run:
     @property
     def events(self) -> list[tuple[int, str]]:
         """Get the event log, (t_ns, text) each; a line that was torn by a kill is left out."""
-        with self.opened() as run:
+        with self._opened() as run:
             lines = run.text("events/log").split("\n")[:-1]
             return [(int(t_ns), str(text)) for t_ns, text in map(json.loads, lines)]
 
     @property
     def ledger(self) -> dict[str, Any]:
         """Get the latest reconciliation of triggers and frames, empty before the first."""
-        with self.opened() as run:
+        with self._opened() as run:
             text = run.text(f"status/ledger_{run.number('status/ledger_slot') & 1}")
             return json.loads(text) if text else {}
 
     @property
     def results(self) -> dict[str, Any]:
         """Get the results of a finished run, empty before."""
-        with self.opened() as run:
+        with self._opened() as run:
             return json.loads(run.text("results/json")) if "results/json" in run.extents else {}
 
     @property
     def result_arrays(self) -> dict[str, NDArray[Any]]:
         """Get the arrays among the results."""
-        with self.opened() as run:
+        with self._opened() as run:
             names = [name for name in run.extents if name.startswith("results/") and name != "results/json"]
-            return {name.removeprefix("results/"): run.rows(name) for name in names}
+            return {name.removeprefix("results/"): run.array(name) for name in names}
 
 
 def open_run(path: Path | str) -> Run:

@@ -1,4 +1,4 @@
-"""What the source says of itself: single readings while it holds a level, and the record of a list that proves where it stood."""
+"""What the source says of itself: single readings while it holds a level, and the record that proves a list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

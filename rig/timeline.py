@@ -5,10 +5,14 @@ bursts belongs to the host and holds no shot.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from drivers.errors import Reason
-from rig.sequence import State, Stretch
+from rig.config_file import Loc, Where
+from rig.sequence import Stretch
 
+_INTEGRATION: Loc = ("spectrometer", "integration_time_s")
+_DELAY: Loc = ("laser", "pulse_delay_s")
 PULSE_MARGIN_NS = 2_000  # the pulse stays this far inside its window: jitter and clock granularity, with room
 
 
@@ -78,20 +82,23 @@ def shot_pattern(
     integration_ns: int,
     readout_ns: int,
     pulse_delay_ns: int,
+    exposure_delay_ns: int,
     source_step_ns: int | None,
 ) -> ShotPattern:
     """Place the triggers of one shot: the pulse in the middle of its window, the window after the source has settled.
 
     Parameters
     ----------
-    source_step_ns  time from the source's edge (at the start of the shot) to its settled level; None without an edge
+    pulse_delay_ns     trigger edge at the laser to pulse at the film
+    exposure_delay_ns  trigger edge at the spectrometer to the beginning of its exposure
+    source_step_ns     time from the source's edge (at the start of the shot) to its settled level; None without an edge
     """
     earliest_ns = 0 if source_step_ns is None else source_step_ns
-    open_ns = max(earliest_ns, pulse_delay_ns - integration_ns // 2, 0)
+    open_ns = max(earliest_ns, pulse_delay_ns - integration_ns // 2, exposure_delay_ns)
     pulse_ns = open_ns + integration_ns // 2
     return ShotPattern(
         period_ns=period_ns,
-        spectrometer_ns=open_ns,
+        spectrometer_ns=open_ns - exposure_delay_ns,
         laser_ns=pulse_ns - pulse_delay_ns,
         pulse_ns=pulse_ns,
         open_ns=open_ns,
@@ -102,50 +109,58 @@ def shot_pattern(
     )
 
 
-def check_pattern(pattern: ShotPattern, where: str) -> list[Reason]:
+def check_pattern(pattern: ShotPattern, where: Where) -> list[Reason]:
     """Return every reason why this pattern cannot be fired again and again; an empty list proves it."""
     reasons: list[Reason] = []
 
-    def refuse(code: str, message: str) -> None:
-        reasons.append(Reason(code, where, message))
+    def refuse(code: str, loc: Loc, message: str) -> None:
+        reasons.append(Reason(code, where(loc), message))
 
     window = f"[{pattern.open_ns / 1e3:g}, {pattern.close_ns / 1e3:g}] us"
     if not pattern.close_ns - pattern.open_ns <= pattern.period_ns:
         refuse(
             "window-longer-than-period",
+            _INTEGRATION,
             f"the exposure of {(pattern.close_ns - pattern.open_ns) / 1e3:g} us is longer than the shot period of "
             f"{pattern.period_ns / 1e3:g} us; lower spectrometer.integration_time_s or laser_trigger.rate_hz",
         )
     elif not pattern.ready_ns - pattern.open_ns <= pattern.period_ns:
         refuse(
             "spectrometer-too-slow",
+            _INTEGRATION,
             f"exposure and read-out take {(pattern.ready_ns - pattern.open_ns) / 1e3:g} us, the shot period is "
             f"{pattern.period_ns / 1e3:g} us: every second trigger would be missed",
         )
     if not pattern.open_ns + PULSE_MARGIN_NS <= pattern.pulse_ns <= pattern.close_ns - PULSE_MARGIN_NS:
         refuse(
             "pulse-outside-window",
+            _DELAY,
             f"the pulse at {pattern.pulse_ns / 1e3:g} us is not inside the exposure window {window} with "
             f"{PULSE_MARGIN_NS / 1e3:g} us to spare on both sides",
         )
     if not 0 <= pattern.laser_ns:
         refuse(
             "laser-trigger-before-shot",
+            _DELAY,
             f"the laser would have to be triggered {-pattern.laser_ns / 1e3:g} us before the shot starts; "
             "laser.pulse_delay_s and spectrometer.integration_time_s do not fit together",
         )
     if not pattern.close_ns <= pattern.period_ns:
         refuse(
             "window-beyond-period",
+            _DELAY,
             f"the exposure window {window} ends after the shot period of {pattern.period_ns / 1e3:g} us: the pulse arrives "
             "too late in its shot (laser.pulse_delay_s)",
         )
     if pattern.edge_ns is not None and pattern.settled_ns is not None:
         if pattern.open_ns < pattern.edge_ns < pattern.close_ns:
-            refuse("edge-inside-window", f"the source's edge at {pattern.edge_ns / 1e3:g} us lies inside {window}")
+            refuse(
+                "edge-inside-window", _INTEGRATION, f"the source's edge at {pattern.edge_ns / 1e3:g} us lies inside {window}"
+            )
         if not pattern.settled_ns <= pattern.open_ns:
             refuse(
                 "source-not-settled",
+                _INTEGRATION,
                 f"the source has settled {pattern.settled_ns / 1e3:g} us into the shot, the window opens at "
                 f"{pattern.open_ns / 1e3:g} us",
             )
@@ -169,23 +184,9 @@ def stepped_bursts(stretches: tuple[Stretch, ...]) -> tuple[Burst, ...]:
 def swing_v(stretches: tuple[Stretch, ...]) -> float:
     """Largest step between neighbouring levels of a run that starts and ends at 0 V (V)."""
     levels = [0.0, *(stretch.voltage_v for stretch in stretches), 0.0]
-    return max(abs(after - before) for before, after in zip(levels, levels[1:], strict=False))
+    return max(abs(after - before) for before, after in pairwise(levels))
 
 
 def on_time_s(stretch: Stretch, period_ns: int) -> float:
     """How long a stretch keeps a voltage on the film (s); 0 at 0 V."""
     return 0.0 if stretch.voltage_v == 0.0 else stretch.shots * period_ns * 1e-9
-
-
-__all__ = [
-    "Burst",
-    "ShotPattern",
-    "State",
-    "Timeline",
-    "check_pattern",
-    "gated_bursts",
-    "on_time_s",
-    "shot_pattern",
-    "stepped_bursts",
-    "swing_v",
-]

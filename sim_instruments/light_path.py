@@ -10,13 +10,14 @@ from sim_instruments.film.film import Film
 from sim_instruments.film.spectra import se_band
 from sim_instruments.laser import PumpLaser
 from sim_instruments.persona import Edges
-from sim_instruments.spectrograph import Spectrograph
+from sim_instruments.spectrograph import PIXELS, Spectrograph
 
 Floats = NDArray[np.float64]
 TimesNs = NDArray[np.int64]
-Rows = NDArray[np.void]
+Singles = NDArray[np.float32]
 
 SE_RANGE_NM = (450.0, 620.0)
+GRID_NM = 0.25  # a quarter of the spectrograph's line, half the spacing of the nodes
 SHIFT_STEP_EV = 1e-3
 BLOCK = 256
 
@@ -34,17 +35,16 @@ class Table:
     def __len__(self) -> int:
         return self._used
 
-    @property
-    def rows(self) -> Rows:
-        """View of the rows so far, (n,); columns by name."""
-        return self._rows[: self._used]
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        """View of one column so far, (n,)."""
+        return self._rows[column][: self._used]
 
     def append(self, **columns: NDArray[Any]) -> None:
         """Append as many rows as each column (n,) has entries."""
         end = self._used + len(next(iter(columns.values())))
         if end > len(self._rows):
             grown = np.empty(max(end, 2 * len(self._rows)), self._rows.dtype)
-            grown[: self._used] = self.rows
+            grown[: self._used] = self._rows[: self._used]
             self._rows = grown
         for name, values in columns.items():
             self._rows[name][self._used : end] = values
@@ -74,7 +74,7 @@ class LightPath:
         self._over_ns: int | None = None
 
         self._window = spectrograph.window(*SE_RANGE_NM)
-        wavelength = np.arange(SE_RANGE_NM[0], SE_RANGE_NM[1], 0.1)
+        wavelength = np.arange(*SE_RANGE_NM, GRID_NM)
         band, moved = (se_band(film.parameters, wavelength, shift) for shift in (0.0, SHIFT_STEP_EV))
         self._se_image = spectrograph.image(wavelength, np.array([band, (moved - band) / SHIFT_STEP_EV]), self._window)
         ase_window = spectrograph.window(NODES_NM[0] - 3, NODES_NM[-1] + 3)
@@ -82,9 +82,9 @@ class LightPath:
         self._ase_part = slice(ase_window.start - self._window.start, ase_window.stop - self._window.start)
 
     def laser_triggered(self, edges: Edges) -> None:
-        """The laser's trigger input sees `edges`; each rising edge gives a pulse. Before any exposure that could see it is read.
+        """The laser's trigger input sees `edges`; each rising edge gives a pulse.
 
-        Raises ValueError for a pulse that comes earlier than the end of an exposure already read.
+        Raises ValueError for a pulse earlier than the end of an exposure that has been read already.
         """
         t_ns, fluence = self.laser.fire(edges.rise_ns)
         if len(t_ns) and self._over_ns is not None and t_ns[0] < self._over_ns:
@@ -97,10 +97,64 @@ class LightPath:
 
         Light of several pulses in one exposure adds up; a pulse outside every exposure is lost, but has bleached the film.
         """
-        raw = [self._expose_block(open_ns[i : i + BLOCK], close_ns[i : i + BLOCK]) for i in range(0, max(len(open_ns), 1), BLOCK)]
-        return raw[0] if len(raw) == 1 else np.concatenate(raw)
+        if not len(open_ns):
+            return np.empty((0, PIXELS), np.uint16)
+        if self._over_ns is not None and open_ns[0] < self._over_ns:
+            raise ValueError(f"an exposure from {open_ns[0]} ns, but time up to {self._over_ns} ns is over")
+        starts = range(0, len(open_ns), BLOCK)
+        return np.concatenate([self._expose_block(open_ns[i : i + BLOCK], close_ns[i : i + BLOCK]) for i in starts])
 
     def emit_until(self, t_ns: int) -> None:
-        """Let the pulses before `t_ns` happen unseen; no exposure that is read later may reach back before `t_ns`."""
-        self._take(int(np.searchsorted(self._waiting_ns, t_ns)))
+        """Let the pulses before `t_ns` go by unseen; no exposure that is read later may begin earlier."""
+        pulses_ns, fluence = self._take(t_ns)
+        self._witness(pulses_ns, fluence)
+        self.film.absorb(pulses_ns, fluence)
         self._over_ns = t_ns
+
+    def _expose_block(self, open_ns: TimesNs, close_ns: TimesNs) -> NDArray[np.uint16]:
+        self.emit_until(int(open_ns[0]))
+        pulses_ns, fluence = self._take(int(close_ns[-1]))
+        first, end = np.searchsorted(pulses_ns, open_ns), np.searchsorted(pulses_ns, close_ns)
+        before = len(self.record.pulses)
+        self.record.exposures.append(open_ns=open_ns, close_ns=close_ns, first_pulse=before + first, pulses=end - first)
+        self._witness(pulses_ns, fluence)
+        emission = self.film.emit(pulses_ns, fluence)
+        self._over_ns = int(close_ns[-1])
+        light = self._light(_gathered(emission, first, end))
+        return self.spectrograph.read(light, self._window, np.multiply(close_ns - open_ns, 1e-9, dtype=np.float64))
+
+    def _take(self, until_ns: int) -> tuple[TimesNs, Floats]:
+        """Take the waiting pulses before `until_ns`."""
+        count = int(np.searchsorted(self._waiting_ns, until_ns))
+        taken = self._waiting_ns[:count], self._waiting_fluence[:count]
+        self._waiting_ns, self._waiting_fluence = self._waiting_ns[count:], self._waiting_fluence[count:]
+        return taken
+
+    def _witness(self, t_ns: TimesNs, fluence_uj_cm2: Floats) -> None:
+        """Write down pulses; before the film emits them, as it then forgets."""
+        if len(t_ns):
+            self.record.pulses.append(t_ns=t_ns, fluence_uj_cm2=fluence_uj_cm2, voltage_v=self.film.voltage_v(t_ns))
+
+    def _light(self, amplitude: Singles) -> Singles:
+        """Counts (n, w) in the window from amplitudes (n, 2 + 69); each row on its own, bit for bit."""
+        light = amplitude[:, :1] * self._se_image[0]
+        light += amplitude[:, 1:2] * self._se_image[1]
+        light[:, self._ase_part] += np.matmul(amplitude[:, None, 2:], self._ase_image)[:, 0, :]
+        return light
+
+
+def _gathered(emission: Emission, first: NDArray[np.intp], end: NDArray[np.intp]) -> Singles:
+    """Sum of the light of pulses first..end-1 per exposure: area of the band, area times shift, 69 nodes; (n, 71)."""
+    band = np.column_stack([emission.se_area, emission.se_area * emission.shift_ev])
+    amplitude = np.concatenate([band, emission.ase], axis=1)
+    if (end - first == 1).all():
+        return amplitude[first].astype(np.float32)
+    return np.array([amplitude[a:b].sum(axis=0) for a, b in zip(first, end, strict=True)], np.float32)
+
+
+def _cubic_nodes(wavelength_nm: Floats) -> Floats:
+    """Cubic convolution kernels (Keys, a = -1/2) that interpolate between the nodes of amplified emission, (69, q)."""
+    s = np.abs(wavelength_nm - NODES_NM[:, None]) / NODE_STEP_NM
+    near = (1.5 * s - 2.5) * s**2 + 1
+    far = ((-0.5 * s + 2.5) * s - 4) * s + 2
+    return np.where(s < 1, near, np.where(s < 2, far, 0.0))

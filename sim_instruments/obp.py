@@ -19,6 +19,7 @@ START = b"\xc1\xc0"
 END = b"\xc5\xc4\xc3\xc2"
 CHECKSUM_BYTES = 16
 TRAILER_BYTES = CHECKSUM_BYTES + len(END)
+FRAME_BYTES = HEADER.size + TRAILER_BYTES  # without payload
 IMMEDIATE_BYTES = 16
 VERSION = 0x1100
 VERSIONS = (VERSION, 0x0000)  # a public FX program works with version 0
@@ -83,8 +84,8 @@ class Request:
     """One message from the host; `error` is what is wrong with the frame itself."""
 
     message_type: int
-    flags: Flag = Flag(0)
-    regarding: int = 0
+    flags: Flag
+    regarding: int
     checksum: Checksum = Checksum.NONE
     data: bytes = b""
     error: ErrorNumber = ErrorNumber.NONE

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sim_instruments.obp import ErrorNumber, ObpError, Request, RequestStream, reply
+from sim_instruments.obp import FRAME_BYTES, ErrorNumber, ObpError, Request, RequestStream, reply
 from sim_instruments.ocean_fx_acquisition import Acquisition, DeviceClock, FrameBlock, Scan
-from sim_instruments.ocean_fx_buffer import FrameBuffer, Records
+from sim_instruments.ocean_fx_buffer import PIXEL_BYTES, RECORD, FrameBuffer, Records
 from sim_instruments.ocean_fx_messages import (
     DISABLED,
     EXTERNAL_EDGE,
@@ -83,11 +83,12 @@ class Message:
 
 @dataclass(slots=True)
 class Waiting:
-    """A question that is answered when `wanted` more frames are there."""
+    """A question that is answered, with `answer_bytes` of data, when `wanted` more frames are there."""
 
     request: Request
     wanted: int
     answer: Callable[[list[Records]], bytes]
+    answer_bytes: int
     records: list[Records] = field(default_factory=list)
 
 
@@ -117,7 +118,7 @@ class OceanFxPersona:
         serial: str = "FX-0231",
         clock_ppm: float = 8.0,
         clock_start_us: int = 1_834_207_113,
-        quirks: OceanFxQuirks = OceanFxQuirks(),  # noqa: B008 - frozen
+        quirks: OceanFxQuirks = OceanFxQuirks(),
     ) -> None:
         self._optics = optics
         self._serial = serial.encode("ascii")
@@ -240,7 +241,7 @@ class OceanFxPersona:
             return None
         head = self._waiting[0]
         frames_ns = self._acquisition.next_ready_ns(head.wanted)
-        return None if frames_ns is None else max(frames_ns + REPLY_LATENCY_NS, t_ns)
+        return None if frames_ns is None else self._arrival_ns(frames_ns, head.answer_bytes)
 
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         """Take bytes of one reply at most."""
@@ -260,8 +261,12 @@ class OceanFxPersona:
 
     def _send(self, data: bytes | None, t_ns: int) -> None:
         if data is not None:
-            self._line_free_ns = max(t_ns + REPLY_LATENCY_NS, self._line_free_ns) + len(data) * NS_PER_BYTE
+            self._line_free_ns = self._arrival_ns(t_ns, len(data) - FRAME_BYTES)
             self._replies.append(Reply(self._line_free_ns, memoryview(data)))
+
+    def _arrival_ns(self, t_ns: int, data_bytes: int) -> int:
+        """When a reply decided on at `t_ns` has reached the host."""
+        return max(t_ns + REPLY_LATENCY_NS, self._line_free_ns) + (FRAME_BYTES + data_bytes) * NS_PER_BYTE
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -412,8 +417,8 @@ class OceanFxPersona:
             raise ObpError(ErrorNumber.PAYLOAD_DATA)
         if self._settings["trigger_mode"] == FREE and not len(self._buffer):
             if not self._settings["buffering"]:
-                return self._wait(Waiting(request, n, _records_answer), t_ns)
-            if self._idle(t_ns) and self._settings["back_to_back"] >= self._quirks.request_triggers_from:
+                return self._wait(Waiting(request, n, _records_answer, n * RECORD.itemsize), t_ns)
+            if self._settings["back_to_back"] >= self._quirks.request_triggers_from:
                 self._simulate_trigger(t_ns)
         return _records_answer(self._buffer.take(n))
 
@@ -421,7 +426,7 @@ class OceanFxPersona:
         """Answer with the next frame: exposed on demand in mode 0, else whenever a trigger comes (python-seabreeze #146)."""
         if self._settings["trigger_mode"] != FREE and not self._armed:
             raise ObpError(ErrorNumber.NOT_READY)
-        self._wait(Waiting(request, 1, _pixels_answer), t_ns)
+        self._wait(Waiting(request, 1, _pixels_answer, PIXEL_BYTES), t_ns)
 
     def _wait(self, waiting: Waiting, t_ns: int) -> None:
         self._waiting.append(waiting)

@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
 Value = bool | int | float | str | tuple[str, ...] | tuple[float, ...]
@@ -137,6 +138,8 @@ class MessageStream:
 
 def split_outside(text: str, separator: str) -> list[str]:
     """Split at `separator` except inside quotes and parentheses."""
+    if not any(mark in text for mark in "\"'("):
+        return text.split(separator)
     parts: list[str] = []
     start, quote, depth = 0, "", 0
     for i, character in enumerate(text):
@@ -186,9 +189,10 @@ _SPEC_NODE = re.compile(r"(?P<optional>\[)?:?(?P<name>\*?[A-Z]+[a-z]*)(?P<suffix
 _HEADER = re.compile(r"(?P<root>:?)(?P<path>\*?[A-Za-z]\w*(?::[A-Za-z]\w*)*)(?P<query>\??)(?P<rest>.*)", re.DOTALL)
 
 
-def long_and_short(mnemonic: str) -> set[str]:
+@lru_cache(maxsize=1000)
+def long_and_short(mnemonic: str) -> frozenset[str]:
     """Both spellings of a mnemonic given as "VOLTage", in upper case."""
-    return {mnemonic.upper(), re.sub("[a-z]", "", mnemonic)}
+    return frozenset((mnemonic.upper(), re.sub("[a-z]", "", mnemonic)))
 
 
 class CommandTree(Generic[T]):
@@ -303,7 +307,7 @@ def parse_number(text: str) -> float:
         raise ScpiError(-148)
     if not _NUMBER.fullmatch(text):
         raise ScpiError(-121)
-    return float(text.replace(" ", ""))
+    return float("".join(text.split()))
 
 
 def parse_word(text: str, words: Sequence[str]) -> str:
@@ -428,7 +432,8 @@ class WordSet:
         if not params:
             raise ScpiError(-109)
         named = {parse_word(p, (*self.words, *([self.nothing] if self.nothing else []))) for p in params}
-        return tuple(short for word in self.words if (short := re.sub("[a-z]", "", word)) in named)
+        chosen = [short for word in self.words if (short := re.sub("[a-z]", "", word)) in named]
+        return tuple(chosen)
 
     def format(self, value: Any) -> str:
         """Short forms joined by commas."""

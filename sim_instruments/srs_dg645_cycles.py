@@ -39,14 +39,17 @@ class Event(IntFlag):
 
 @dataclass(slots=True)
 class _Burst:
-    """A burst in progress: cycles at first_ps + i * step_ps, i < cycles, `done` of them started; over at end_ps."""
+    """A burst in progress: cycles at first_ps + i * step_ps, i < cycles, `done` of them started; over at end_ps.
+
+    `counts` are the prescale counters that its next cycle meets.
+    """
 
     first_ps: int
     step_ps: int
     cycles: int
     end_ps: int
     drops: bool
-    count: int
+    counts: list[int]
     done: int = 0
 
 
@@ -81,7 +84,9 @@ class Cycles:
         self._heard_ps = _LONG_AGO_PS  # triggers with a T0 up to here have been dealt with
         self._clock_ps = 0  # when the internal rate generator was started
         self._armed = False
-        self._shot_ps: int | None = None  # T0 of the single shot that was just triggered
+        self._shot_ps: int | None = (
+            None  # T0 of the single shot that was just triggered; no command is so fast as to come before it
+        )
         self._busy_until_ps = _LONG_AGO_PS
         self._in_cycle = False
         self._burst: _Burst | None = None
@@ -107,7 +112,7 @@ class Cycles:
 
     def trigger(self) -> None:
         """Fire a single shot (source 5) or wait for one edge (3, 4); while busy only RATE is set."""
-        if self._in_cycle or self._burst is not None or self._shot_ps is not None:
+        if self._in_cycle or self._burst is not None:
             self.events |= Event.RATE
         elif self._timing.source == 5:
             self._shot_ps = self._now_ps + _INSERTION_PS
@@ -130,7 +135,6 @@ class Cycles:
             self.events |= Event.ABORT_DELAY
         self._in_cycle = False
         self._burst = None
-        self._shot_ps = None
         self._busy_until_ps = self._now_ps
         self._heard_ps = self._now_ps + deaf_ns * 1000 + _INSERTION_PS
         self._coming = [(_NO_TIMES, _NO_TIMES) for _ in OUTPUTS]
@@ -244,9 +248,6 @@ class Cycles:
             if edges.low_v < self._timing.level_v < edges.high_v:
                 t0_ps = self._ps(edges.rise_ns if rising else edges.fall_ns) + _INSERTION_PS
                 heard.append(t0_ps[(t0_ps > after_ps) & (t0_ps <= to_ps)])
-        self._trigger_edges = [
-            edges for edges in self._trigger_edges if self._ps(np.maximum(edges.rise_ns, edges.fall_ns))[-1] + _INSERTION_PS > to_ps
-        ]
         t0_ps = np.sort(np.concatenate(heard))
         if self._timing.source in (3, 4):
             t0_ps = t0_ps[: int(self._armed)]
@@ -284,8 +285,10 @@ class Cycles:
             cycles=cycles,
             end_ps=max(last_ps, first_ps + (cycles - 1) * step_ps + timing.busy_ps),
             drops=stride > 1 and timing.burst_count > 1,
-            count=self._counts[1],
+            counts=self._counts if self._quirks.prescalers_count_burst_cycles else list(self._counts),
         )
+        if not self._quirks.prescalers_count_burst_cycles:
+            self._count(1)
 
     def _run_burst(self, burst: _Burst, to_ps: int) -> None:
         """Begin the cycles that are due; end the burst when it is over."""
@@ -293,7 +296,7 @@ class Cycles:
         if due > 0:
             starts = burst.first_ps + (burst.done + np.arange(due, dtype=np.int64)) * burst.step_ps
             with_t0 = max(0, 1 - burst.done) if self._timing.t0_on_first_only else due
-            self._begin_cycles(starts, with_t0, self._counts)
+            self._begin_cycles(starts, with_t0, burst.counts)
             burst.done += due
             if self._quirks.prescalers_count_burst_cycles:
                 self._count(due)
@@ -303,8 +306,6 @@ class Cycles:
             self.events |= Event.END_OF_BURST
             self._busy_until_ps = max(self._busy_until_ps, burst.end_ps)
             self._burst = None
-            if not self._quirks.prescalers_count_burst_cycles:
-                self._count(1)
 
     def _count(self, cycles: int) -> None:
         if self._timing.prescaled:
@@ -343,7 +344,7 @@ class Cycles:
         return number % self._timing.prescale[output] == self._timing.phase[output]
 
     def _release(self, t_ns: int) -> None:
-        """Let pulses that have begun leave; forget what INHIBIT did before anything that can still be asked."""
+        """Let pulses that have begun leave; forget edges at the inputs that nothing can ask for any more."""
         for output, (begin_ns, end_ns) in enumerate(self._coming):
             n = int(np.searchsorted(begin_ns, t_ns, side="right"))
             if n:
@@ -351,7 +352,9 @@ class Cycles:
                 self._left[output].append((begin_ns[:n], end_ns[:n]))
                 self._levels[output] = (pulse.idle_v, pulse.active_v)
                 self._coming[output] = (begin_ns[n:], end_ns[n:])
-        keep = int(np.searchsorted(self._inhibit_ns, t_ns - INSERTION_NS, side="right")) - 1
+        past_ns = t_ns - INSERTION_NS
+        self._trigger_edges = [e for e in self._trigger_edges if max(e.rise_ns[-1], e.fall_ns[-1]) > past_ns]
+        keep = int(np.searchsorted(self._inhibit_ns, past_ns, side="right")) - 1
         self._inhibit_ns, self._inhibit_v = self._inhibit_ns[keep:], self._inhibit_v[keep:]
 
     def _ns(self, t_ps: TimesPs) -> TimesNs:

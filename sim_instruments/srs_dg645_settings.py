@@ -171,16 +171,26 @@ def default_values() -> Values:
     return values
 
 
+def read_link(channel_text: str, reference_text: str) -> tuple[int, int]:
+    """Read a channel that can be set (A..H) and the one that it refers to (T0, A..H). Raises CommandError 10 or 13."""
+    channel = read_index(channel_text, DELAYS[0], DELAYS[-1])
+    reference = read_index(reference_text, CHANNELS[0], CHANNELS[-1])
+    if reference == 1:  # T1 is where T0 ends, after every delay
+        raise CommandError(Code.ILLEGAL_LINK)
+    return channel, reference
+
+
 def _resolve(values: Values) -> dict[int, int]:
     """Return T0 and A..H as times after T0 (ps). Raises CommandError 13 for a loop, 12 for a time out of range."""
     times = {0: 0}
     for channel in DELAYS:
         chain: list[int] = []
-        while channel not in times:
-            if channel in chain:
+        upwards = channel
+        while upwards not in times:
+            if upwards in chain:
                 raise CommandError(Code.ILLEGAL_LINK)
-            chain.append(channel)
-            channel = values["LINK", channel]  # noqa: PLW2901 - walks up the links
+            chain.append(upwards)
+            upwards = values["LINK", upwards]
         for follower in reversed(chain):
             times[follower] = times[values["LINK", follower]] + values["DLAY", follower]
             if not 0 <= times[follower] <= MAX_DELAY_PS:
@@ -216,14 +226,6 @@ class Settings:
                 raise CommandError(Code.ILLEGAL_VALUE)
         _resolve(values)
         self._values = values
-
-    def link(self, channel_text: str, reference_text: str) -> tuple[int, int]:
-        """Read a channel that can be set and one that it may refer to. Raises CommandError 10 or 13."""
-        channel = read_index(channel_text, DELAYS[0], DELAYS[-1])
-        reference = read_index(reference_text, CHANNELS[0], CHANNELS[-1])
-        if reference == 1:  # T1 is where T0 ends, after every delay
-            raise CommandError(Code.ILLEGAL_LINK)
-        return channel, reference
 
     def ask_link(self, channel: int) -> int:
         """Return the channel that `channel` refers to."""

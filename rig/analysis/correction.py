@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 SATURATION_COUNTS = 62_000  # any pixel at or above it voids the frame (width and excess rules, fault 6 of the twin's list)
 HOT_SIGMAS = 10.0
 STUCK_MIN_FRAMES = 8
+MISSED_SIGMAS = 6.0
 NEIGHBOURHOOD_PIXELS = 51
 PARTS = 20
 PART_SLOTS = 160
@@ -120,15 +121,19 @@ def missed_pulses(light: Floats, stretch: NDArray[np.integer] | Mask) -> Mask:
     """Frames (bool, (n,)) whose pulse did not come.
 
     `light` (n,) is each frame's 500-545 nm light (any linear measure); `stretch` (n,) is constant within one stretch and
-    changes at every edge (2 * cycle + state will do). Missed is what lies below half of the stretch's median. Where the stretch
-    before was darker, its median counts: right after an edge the film still emits as before.
+    changes at every edge (2 * cycle + state will do). Missed is what lies below half of the stretch's median and at least 6
+    robust standard deviations below it: in light too weak for that, nothing can be said. Where the stretch before was darker,
+    half of its median is the bound: right after an edge the film still emits as before.
     """
     if not len(light):
         return np.zeros(0, np.bool_)
     starts = np.flatnonzero(np.r_[True, stretch[1:] != stretch[:-1]])
-    medians = np.array([np.median(part) for part in np.split(light, starts[1:])])
-    reference = np.minimum(medians, np.r_[medians[:1], medians[:-1]])
-    return light < 0.5 * np.repeat(reference, np.diff(np.r_[starts, len(light)]))
+    pieces = np.split(light, starts[1:])
+    medians = np.array([np.median(piece) for piece in pieces])
+    spreads = np.array([1.4826 * np.median(np.abs(piece - m)) for piece, m in zip(pieces, medians, strict=True)])
+    half = 0.5 * np.minimum(medians, np.r_[medians[:1], medians[:-1]])
+    bounds = np.minimum(half, medians - MISSED_SIGMAS * spreads)
+    return light < np.repeat(bounds, np.diff(np.r_[starts, len(light)]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class BiasHistory:
             raise ValueError(f"the film's state before {self._nodes[0].t_ns} ns is forgotten")
         columns = np.array([node[1:] for node in self._nodes]).T[:, index]
         voltage, charged, ion, fast, slow, *targets = columns
-        elapsed_s: Floats = (t_ns - node_ns[index]) * 1e-9
+        elapsed_s = np.multiply(t_ns - node_ns[index], 1e-9, dtype=np.float64)
         return SlowState(voltage, *self._relax(elapsed_s, (charged, ion, fast, slow), *targets))
 
     def state_at(self, t_ns: int) -> tuple[float, float, float, float]:

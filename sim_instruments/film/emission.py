@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.film.charging import steady_fraction
+from sim_instruments.film.charging import SlowState, steady_fraction
 from sim_instruments.film.parameters import FilmParameters
 from sim_instruments.film.populations import exciton_rate_per_ps, mean_excitations, poisson, state_operator
 from sim_instruments.film.spectra import HC_EV_NM, absorption_spectra, stimulated_spectra
@@ -47,15 +47,6 @@ class Emission:
     shift_ev: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class FilmState:
-    """What the bias has made of the film at n instants, all (n,): charged fraction, ion coordinate, temperature rise (K)."""
-
-    charged: Floats
-    ion: Floats
-    warming_k: Floats
-
-
 class EdgeEmission:
     """The emission law of one device."""
 
@@ -64,15 +55,18 @@ class EdgeEmission:
         energy = HC_EV_NM / NODES_NM
         absorption = absorption_spectra(p, energy)
         stimulated = stimulated_spectra(p, energy)
-        # Warming moves all energies: rows 6..11 multiply the shift (first order, below 1e-4 of the gain at 10 K).
+        # Warming moves all energies: rows 6..11 multiply the shift (first order: misses 1e-5 of the gain at 1 K).
         self._absorption = np.vstack([absorption, _slope(absorption_spectra, p, energy)])
         self._stimulated = np.vstack([stimulated, _slope(stimulated_spectra, p, energy)])
         self._states = np.ascontiguousarray(state_operator(p, ASE_DELAY_PS).T)
         _, n1, n2, c0, _, c2 = absorption_spectra(p, np.array([HC_EV_NM / 536.0]))[:, 0].tolist()
         self._gain_per_photon = n1 - n2, 0.5 * (c0 - c2)
 
-    def emit(self, fluence_uj_cm2: Floats, state: FilmState, bleached: Floats) -> Emission:
-        """Return the light of n shots, each depending on its own row only (bit for bit). All arguments (n,)."""
+    def emit(self, fluence_uj_cm2: Floats, state: SlowState, bleached: Floats) -> Emission:
+        """Return the light of n shots from fluence, slow state and bleached fraction, all (n,).
+
+        Each shot depends on its own entries only, bit for bit, however many come with it.
+        """
         n = len(fluence_uj_cm2)
         shift_ev = self.parameters.gap_ev_per_k * state.warming_k
         emission = Emission(np.empty(n), np.empty((n, len(NODES_NM))), shift_ev)
@@ -81,7 +75,7 @@ class EdgeEmission:
             self._emit_block(rows, fluence_uj_cm2[rows], state, bleached[rows], emission)
         return emission
 
-    def _emit_block(self, rows: slice, fluence: Floats, state: FilmState, bleached: Floats, out: Emission) -> None:
+    def _emit_block(self, rows: slice, fluence: Floats, state: SlowState, bleached: Floats, out: Emission) -> None:
         p = self.parameters
         f = state.charged[rows]
         m = mean_excitations(p, fluence)[:, None] * STRIPE_PUMP

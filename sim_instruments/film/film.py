@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from sim_instruments.film.charging import BiasHistory, steady_fraction
 from sim_instruments.film.current import capacitance_f, steady_current_a
-from sim_instruments.film.emission import EdgeEmission, Emission, FilmState
+from sim_instruments.film.emission import EdgeEmission, Emission
 from sim_instruments.film.parameters import FilmParameters
 
 Floats = NDArray[np.float64]
@@ -75,7 +75,7 @@ class Film:
         slow = self._history.at(t_ns)
         if len(t_ns):
             self._history.forget_before(int(t_ns[-1]))
-        return self._edge.emit(fluence_uj_cm2, FilmState(slow.charged, slow.ion, slow.warming_k), bleached)
+        return self._edge.emit(fluence_uj_cm2, slow, bleached)
 
     def absorb(self, t_ns: TimesNs, fluence_uj_cm2: Floats) -> Floats:
         """Take pulses whose light nobody sees: bleaching only. Returns the bleached fraction before each, (n,).

@@ -1,0 +1,96 @@
+"""Which models there are drivers for: finds the driver files of this package by itself and matches identities to them."""
+
+import pkgutil
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal
+
+from pymeasure.adapters import Adapter
+from pyvisa import ResourceManager
+
+import drivers
+from drivers.clock import Clock
+from drivers.errors import ConfigError, Reason
+from drivers.link import Link, open_link
+from drivers.roles import LaserTrigger, Spectrometer, VoltageSource
+
+Role = Literal["voltage_source", "laser_trigger", "spectrometer"]
+
+
+@dataclass(frozen=True, slots=True)
+class DriverEntry:
+    """What a driver file says of itself in its module constant DRIVER.
+
+    Parameters
+    ----------
+    model              as written in a bench file
+    role               what it can be on a bench
+    identity           regular expression for the beginning of an *IDN? answer (any case)
+    build              makes the instrument from an adapter; talks to nobody
+    read_termination   end of an answer on the wire, None for a binary protocol
+    write_termination  end of a message on the wire
+    """
+
+    model: str
+    role: Role
+    identity: str
+    build: Callable[[Adapter], VoltageSource | LaserTrigger | Spectrometer]
+    read_termination: str | None = "\n"
+    write_termination: str | None = "\n"
+
+    def matches(self, idn: str) -> bool:
+        """Tell whether an *IDN? answer (blanks after commas do not matter) is from this model."""
+        return re.match(self.identity, re.sub(r",\s+", ",", idn.strip()), re.IGNORECASE) is not None
+
+    def open_link(self, resource_manager: ResourceManager, resource_name: str, clock: Clock, **settings: Any) -> Link:
+        """Open a link framed for this model; further settings are attributes of the VISA resource (baud_rate).
+
+        Raises
+        ------
+        InstrumentError  the resource cannot be opened
+        """
+        return open_link(
+            resource_manager,
+            resource_name,
+            clock,
+            name=f"{self.role.replace('_', ' ')} ({self.model})",
+            read_termination=self.read_termination,
+            write_termination=self.write_termination,
+            **settings,
+        )
+
+
+@cache
+def entries() -> tuple[DriverEntry, ...]:
+    """Every driver of this package, by model name. The names come from the package's own folder, never from data."""
+    modules = (import_module(f"{drivers.__name__}.{module.name}") for module in pkgutil.iter_modules(drivers.__path__))
+    found = (getattr(module, "DRIVER", None) for module in modules)
+    return tuple(sorted((entry for entry in found if isinstance(entry, DriverEntry)), key=lambda entry: entry.model))
+
+
+def find(model: str, role: Role | None = None) -> DriverEntry:
+    """Return the driver of a model, in a role if one is named.
+
+    Raises
+    ------
+    ConfigError  there is none; says which models there are
+    """
+    candidates = [entry for entry in entries() if role in (None, entry.role)]
+    for entry in candidates:
+        if entry.model == model:
+            return entry
+    known = ", ".join(entry.model for entry in candidates) or "none"
+    asked = model if role is None else f"{model} as {role.replace('_', ' ')}"
+    raise ConfigError(
+        f"There is no driver for {asked}.",
+        (Reason("unknown-model", f"{role}.model" if role else "model", f"{model!r} is not one of the known models: {known}"),),
+        next_step=f"use one of: {known}",
+    )
+
+
+def match_idn(idn: str) -> DriverEntry | None:
+    """Return the driver whose model gives this *IDN? answer, None when there is none."""
+    return next((entry for entry in entries() if entry.matches(idn)), None)

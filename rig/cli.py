@@ -1,0 +1,71 @@
+"""The command line: words in, exit code out. Imports nothing heavy, so that `rig --help` is instant."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EXIT_CODES = """exit codes:
+  0 done   2 refused, nothing was switched on   3 stopped by the user   4 fault, hardware is safe
+  5 hardware state unknown: go and look   130 Ctrl-C"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser; each command names the function of rig.commands that does it."""
+    top = argparse.ArgumentParser(
+        prog="rig",
+        description="Runs an electrically switched optical-gain bench: real instruments, or the same made of software.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def bench_options(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--bench", type=Path, metavar="B", help="bench file; without it the default simulated bench")
+        command.add_argument("--simulate", action="store_true", help="make that bench of software; open no resource")
+
+    run = commands.add_parser("run", help="run sequences, in order, until the first fault")
+    run.add_argument("sequences", type=Path, nargs="+", metavar="SEQUENCE.toml")
+    bench_options(run)
+    run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="folder for run files (default runs/)")
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="of a simulated bench's noise (default 0)")
+    run.add_argument("--device", metavar="SERIAL", help="serial number of the simulated film (default: a nominal one)")
+    run.add_argument("--quiet", action="store_true", help="no progress, no tables")
+    run.add_argument("--json", action="store_true", help="the last line is one JSON object; words go to stderr")
+
+    check = commands.add_parser("check", help="what a sequence would do and cost, or every reason why not")
+    check.add_argument("sequence", type=Path, metavar="SEQUENCE.toml")
+    bench_options(check)
+
+    plan = commands.add_parser("plan", help="timeline and each instrument's program")
+    plan.add_argument("sequence", type=Path, metavar="SEQUENCE.toml")
+    bench_options(plan)
+
+    show = commands.add_parser("show", help="summary and figure of a run, from its file alone")
+    show.add_argument("run", type=Path, metavar="RUN.h5")
+    show.add_argument("--figure", type=Path, metavar="PNG", help="where to draw it (default: beside the run)")
+
+    export = commands.add_parser("export", help="traces and mean spectra of a run for other programs")
+    export.add_argument("run", type=Path, metavar="RUN.h5")
+    export.add_argument("--csv", action="store_true", required=True, help="as CSV, units in the header")
+    export.add_argument("--out", type=Path, metavar="DIR", help="folder (default: beside the run)")
+
+    new_bench = commands.add_parser("new-bench", help="print a commented bench file, or write it to FILE")
+    new_bench.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        from rig import commands
+
+        return commands.dispatch(options)
+    except KeyboardInterrupt:
+        print("Ctrl-C before anything was opened: nothing was touched.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""What a switching run's file says: results, the paper's claims, the figure. Works on finished, running and killed files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rig.analysis.correction import MeanSpectra, mean_spectra
+from rig.analysis.switching import SwitchingResult, Verdict, acceptance, reduce_switching
+from rig.bench import parse_bench
+from rig.config_file import parse_document
+from rig.reduction import chunks, usable
+from rig.report.summary import results_json
+from rig.runfile import Flag, Results, Run, open_run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SwitchingRecord:
+    """A run reduced: `result` None when no frame can be used (nothing assigned, no dark frames); `reason` says why."""
+
+    run: Run
+    means: MeanSpectra | None
+    result: SwitchingResult | None
+    reason: str
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Get the verdicts on the paper's claims that this run can judge."""
+        return [] if self.result is None else acceptance(self.result)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the results as plain numbers; every value null when there is no result."""
+        if self.result is None:
+            return {"per_cycle": [], "switched": None, "reason": self.reason}
+        return {**results_json(self.result), "switched": self.result.switched, "reason": self.result.reason}
+
+    def stored(self, text: str) -> Results:
+        """What the finished file keeps: the results as JSON `text`, mean spectra per state."""
+        if self.means is None:
+            return Results(text)
+        arrays: dict[str, tuple[NDArray[Any], str]] = {
+            "mean_off": (self.means.mean(0), "counts"),
+            "mean_on": (self.means.mean(1), "counts"),
+        }
+        return Results(text, arrays)
+
+    def figure(self) -> "Figure":
+        """Draw the paper's Figure 2a-c from the file.
+
+        Raises
+        ------
+        ValueError  there is nothing to draw
+        """
+        from rig.report.figure import switching_figure
+
+        dark = self.run.dark
+        if self.means is None or self.result is None or dark is None:
+            raise ValueError(self.reason)
+        rows = self.run.frames()
+        shown = np.flatnonzero(rows["state"] >= 0)
+        return switching_figure(
+            wavelength_nm=self.run.wavelength_nm,
+            time_s=_time_s(rows)[shown],
+            spectra=_Shown(self.run, shown),
+            dark=dark.mean,
+            hot=dark.hot,
+            trace_520=rows["band_520"][shown],
+            trace_535=rows["band_535"][shown],
+            state=rows["state"][shown],
+            missed=(rows["flags"][shown] & int(Flag.MISSED_PULSE)) != 0,
+            means=self.means,
+            result=self.result,
+            run_id=self.run.header.run_id,
+            sample=self.run.header.sample,
+            simulated=self.run.header.simulated,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """Spectra of the frames that are drawn, indexed [rows, pixels] like an array, read from the file when asked for."""
+
+    run: Run
+    rows: NDArray[np.intp]
+
+    def __getitem__(self, key: tuple[slice, slice], /) -> NDArray[np.uint16]:
+        rows = self.rows[key[0]]
+        if not len(rows):
+            return self.run.spectra(0, 0)[:, key[1]]
+        first = int(rows[0])
+        return self.run.spectra(first, int(rows[-1]) + 1)[rows - first, key[1]]
+
+
+def reduce_switching_run(run: Run, psf_nm: float) -> SwitchingRecord:
+    """Reduce a run file; `psf_nm` is the spectrograph's own line width (nm)."""
+    dark = run.dark
+    if dark is None:
+        return SwitchingRecord(run, None, None, "the run ended before its dark frames were taken")
+    rows = run.frames()
+    use = usable(rows["flags"])
+    if not use.any():
+        return SwitchingRecord(run, None, None, "no frame is assigned to a shot, settled and unflagged")
+    batches = ((spectra, rows["state"][part], rows["cycle"][part], use[part]) for part, spectra in chunks(run))
+    means = mean_spectra(batches, dark.mean, run.header.nonlinearity, dark.hot)
+    result = reduce_switching(
+        run.wavelength_nm,
+        means,
+        rows["band_520"],
+        rows["band_535"],
+        rows["state"],
+        rows["cycle"],
+        use,
+        psf_fwhm_nm=psf_nm,
+    )
+    return SwitchingRecord(run, means, result, "")
+
+
+def record_of(path: Path) -> SwitchingRecord:
+    """Open and reduce a run file; everything that is needed is inside.
+
+    Raises
+    ------
+    RecordError  the file cannot be read, or is no run of this program
+    """
+    run = open_run(path)
+    bench = parse_bench(parse_document(run.header.bench_toml, path))
+    return reduce_switching_run(run, bench.spectrometer.psf_nm)
+
+
+def _time_s(rows: NDArray[np.void]) -> NDArray[np.float64]:
+    """Time of each frame on the spectrometer's clock, from the first one on (s)."""
+    t_us = rows["device_time_us"].astype(np.int64)
+    return (t_us - t_us[0]) * 1e-6 if len(t_us) else np.empty(0)

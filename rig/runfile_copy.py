@@ -1,0 +1,159 @@
+"""The finished copy of a run file: trimmed to what was recorded, verified, and put in the place of the running file."""
+
+import errno
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+
+from drivers.errors import RecordError
+from rig.runfile_layout import (
+    INTERRUPTED,
+    LIVE_STATES,
+    STATE_BYTES,
+    Capacity,
+    Cell,
+    Extent,
+    Results,
+    cells,
+    planned_bytes,
+    read_extents,
+    write_skeleton,
+)
+from rig.runfile_lock import WriterLock
+from rig.runfile_reader import OpenedRun, Run, open_run
+
+_CHUNK_BYTES = 8 << 20
+
+
+def recover(path: Path | str) -> Run:
+    """Finish a run whose writer is gone; a finished one stays as it is.
+
+    A run that did not know its ending yet becomes "interrupted".
+
+    Raises
+    ------
+    RecordError  the writer lives, this is no run file, or the copy failed (the file stays as it was)
+    """
+    run = open_run(path)
+    if run.trimmed:
+        return run
+    try:
+        lock = WriterLock.acquire(run.path)
+    except OSError as error:
+        raise RecordError(f"the run cannot be finished here: {cause(error)}", where=str(path)) from error
+    if lock is None:
+        raise RecordError("this run is still being written", where=str(path), hardware_state="the run goes on")
+    try:
+        if not run.trimmed:  # another process may have been faster
+            state = run.state
+            replace_by_copy(run.path, INTERRUPTED if state in LIVE_STATES else state, Results())
+    finally:
+        lock.release()
+    return run
+
+
+def replace_by_copy(path: Path, state: str, results: Results) -> None:
+    """Put a trimmed and verified copy that says `state` in the place of `path`; the caller holds the lock.
+
+    Raises
+    ------
+    RecordError  the copy failed; `path` is untouched
+    """
+    copy = path.with_name(f"{path.name}.finishing")
+    try:
+        with path.open("rb", buffering=0) as file:
+            source = OpenedRun(file, read_extents(file))
+            planned = cells(open_run(path).header, _used(source), results)
+            # HDF5 does not survive a full disk, so it is not let near one.
+            if not planned_bytes(planned) <= shutil.disk_usage(path.parent).free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write_skeleton(copy, planned)
+            expected = _fill(copy, planned, source, state)
+        if _checksums(copy, planned) != expected:
+            raise OSError(errno.EIO, "the copy differs from the original")
+        copy.replace(path)
+        sync_folder(path.parent)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, RecordError) as error:
+        with suppress(OSError):
+            copy.unlink(missing_ok=True)
+        raise RecordError(
+            f"the recording is complete, but its file could not be trimmed: {cause(error)}",
+            where=str(path),
+            hardware_state="not known here",
+            next_step="nothing is lost; close other programs that have the file open, make room, then: rig recover",
+        ) from error
+
+
+def _used(source: OpenedRun) -> Capacity:
+    log = source.array("events/log").tobytes()
+    return Capacity(
+        frames=len(source.valid("frames")),
+        readings=len(source.valid("readings")),
+        events=log.rfind(b"\n") + 1,
+        ledger=source.extents["status/ledger_0"].nbytes,
+    )
+
+
+def _fill(copy: Path, planned: list[Cell], source: OpenedRun, state: str) -> list[int]:
+    """Copy what was filled during the run; return the checksum every dataset must have."""
+    checksums: list[int] = []
+    with copy.open("r+b", buffering=0) as target:
+        extents = read_extents(target)
+        for cell in planned:
+            data = state.encode().ljust(STATE_BYTES, b"\0") if cell.path == "status/state" else cell.data
+            chunks = iter([data]) if data is not None else _chunks(source.file, source.extents[cell.path], cell.nbytes)
+            checksum, place = 0, extents[cell.path].offset
+            for chunk in chunks:
+                checksum = zlib.crc32(chunk, checksum)
+                if cell.value is None:
+                    target.seek(place)
+                    place += target.write(chunk)
+            checksums.append(checksum)
+        os.fsync(target.fileno())
+    return checksums
+
+
+def _checksums(copy: Path, planned: list[Cell]) -> list[int]:
+    checksums: list[int] = []
+    with copy.open("rb", buffering=0) as file:
+        extents = read_extents(file)
+        for cell in planned:
+            checksum = 0
+            for chunk in _chunks(file, extents[cell.path], extents[cell.path].nbytes):
+                checksum = zlib.crc32(chunk, checksum)
+            checksums.append(checksum)
+    return checksums
+
+
+def _chunks(file: FileIO, extent: Extent, nbytes: int) -> Iterator[bytes]:
+    done = 0
+    while done < nbytes:
+        file.seek(extent.offset + done)
+        chunk = file.read(min(_CHUNK_BYTES, nbytes - done))
+        if not chunk:
+            raise EOFError("the file is shorter than it says")
+        yield chunk
+        done += len(chunk)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk knows the names in `folder`; raises OSError."""
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def cause(error: Exception) -> str:
+    """Say in a few words why something went wrong."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return error.what if isinstance(error, RecordError) else str(error)

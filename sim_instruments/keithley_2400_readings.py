@@ -1,0 +1,79 @@
+"""What a Keithley 2400 has measured: readings, the data store, and how both are sent."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sim_instruments.keithley_2400_settings import Settings
+
+NAN = 9.91e37  # the manual's "not a number"
+OVERFLOW = 9.9e37
+TIME_WRAP_S = 99_999.999
+
+# bits of the status word of a reading
+STAT_FILTER, STAT_FRONT, STAT_COMPLIANCE, STAT_PROTECTION = 1 << 1, 1 << 2, 1 << 3, 1 << 4
+STAT_V_MEASURED, STAT_I_MEASURED, STAT_OHMS, STAT_V_SOURCE, STAT_I_SOURCE = (1 << bit for bit in range(11, 16))
+STAT_RANGE_COMPLIANCE, STAT_FOUR_WIRE = 1 << 16, 1 << 22
+
+
+class Reading(NamedTuple):
+    """One source-measure cycle; what was not measured is +9.91E37.
+
+    Time is counted from switch-on or SYST:TIME:RES (s). `status` is the word of STAT_ bits.
+    """
+
+    voltage_v: float
+    current_a: float
+    resistance_ohm: float
+    time_s: float
+    status: int
+
+
+_ELEMENT_FIELD = {"VOLT": 0, "CURR": 1, "RES": 2, "TIME": 3, "STAT": 4}
+
+
+def format_readings(readings: Iterable[Reading], settings: Settings) -> bytes:
+    """Return readings as FORM:ELEM, FORM:DATA and FORM:BORD ask for: ASCII, or `#0` and 4-byte floats."""
+    fields = [_ELEMENT_FIELD[name] for name in settings.elements]
+    numbers = [float(reading[i]) for reading in readings for i in fields]
+    if settings.data_format == "ASC":
+        return ",".join(f"{number:+.6E}" for number in numbers).encode()
+    order = ">" if settings.byte_order == "NORM" else "<"
+    return b"#0" + struct.pack(f"{order}{len(numbers)}f", *numbers)
+
+
+@dataclass
+class Store:
+    """The readings of the last run (for FETC?) and the data store (for TRAC:DATA?)."""
+
+    latest: list[Reading] = field(default_factory=list)
+    stored: list[Reading] = field(default_factory=list)
+    active: bool = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Store":
+        return Store(list(self.latest), list(self.stored), self.active)
+
+    def add(self, reading: Reading, settings: Settings) -> bool:
+        """Take a reading; True when it filled the data store, which ends storage.
+
+        FETC? keeps at most the 2500 newest readings of an endless run (assumed).
+        """
+        self.latest.append(reading)
+        if len(self.latest) > 2500:
+            del self.latest[0]
+        if not self.active:
+            return False
+        self.stored.append(reading)
+        if len(self.stored) < settings.buffer_points:
+            return False
+        self.active = False
+        settings.buffer_control = "NEV"
+        return True
+
+    def stamped(self, time_format: str) -> Sequence[Reading]:
+        """Return stored readings with times from the first one (ABS) or from the one before (DELT)."""
+        if not self.stored:
+            return ()
+        origins = [self.stored[0], *(self.stored if time_format == "DELT" else [self.stored[0]] * len(self.stored))]
+        return [r._replace(time_s=(r.time_s - o.time_s) % TIME_WRAP_S) for r, o in zip(self.stored, origins, strict=False)]
