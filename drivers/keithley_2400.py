@@ -491,6 +491,6 @@ def _reading(numbers: Sequence[float]) -> SourceReading:
 DRIVER = DriverEntry(
     model="keithley-2400",
     role="voltage_source",
-    identity=r"KEITHLEY INSTRUMENTS( INC\.?)?,MODEL 2400\b",
+    identity=r"KEITHLEY INSTRUMENTS( INC\.?)?,(MODEL )?2400\b",
     build=Keithley2400,
 )

@@ -28,7 +28,7 @@ class DriverEntry:
     ----------
     model              as written in a bench file
     role               what it can be on a bench
-    identity           regular expression for the beginning of an *IDN? answer (any case)
+    identity           regular expression for the beginning of "maker,model" as in an *IDN? answer (any case)
     build              makes the instrument from an adapter; talks to nobody
     read_termination   end of an answer on the wire, None for a binary protocol
     write_termination  end of a message on the wire

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from drivers.errors import Reason, RecordError, RefusedError
 from rig.runfile_copy import cause, recover, replace_by_copy, sync_folder
 from rig.runfile_layout import (
+    ENDINGS,
     FRAME_DTYPE,
-    LIVE_STATES,
     READING_DTYPE,
     TIME_COLUMN,
     Capacity,
@@ -37,8 +37,8 @@ from rig.runfile_lock import WriterLock
 from rig.runfile_reader import Dark, Run, open_run
 
 __all__ = [
+    "ENDINGS",
     "FRAME_DTYPE",
-    "LIVE_STATES",
     "READING_DTYPE",
     "Dark",
     "Flag",
@@ -259,9 +259,9 @@ class RunFile:
         Raises
         ------
         RecordError  the copy failed; the file itself is valid, says `state` and can be finished by recover()
-        ValueError   a state that is no ending
+        ValueError   a state that is none of ENDINGS
         """
-        if state in LIVE_STATES:
+        if state not in ENDINGS:
             raise ValueError(f"not an ending: {state!r}")
         try:
             self._write_text("labels/end_time", wall_end_label)

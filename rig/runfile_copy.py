@@ -11,8 +11,8 @@ from pathlib import Path
 
 from drivers.errors import RecordError
 from rig.runfile_layout import (
+    ENDINGS,
     INTERRUPTED,
-    LIVE_STATES,
     STATE_BYTES,
     Capacity,
     Cell,
@@ -50,7 +50,7 @@ def recover(path: Path | str) -> Run:
     try:
         if not run.trimmed:  # another process may have been faster
             state = run.state
-            replace_by_copy(run.path, INTERRUPTED if state in LIVE_STATES else state, Results())
+            replace_by_copy(run.path, state if state in ENDINGS else INTERRUPTED, Results())
     finally:
         lock.release()
     return run

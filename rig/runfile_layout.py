@@ -24,8 +24,8 @@ LABEL_BYTES = 40
 SKELETON_BYTES = 65536  # HDF5's own headers, generously
 
 RUNNING = "running"
-LIVE_STATES = (RUNNING, "paused", "stopping")  # somebody should be writing; every other state is an ending
 INTERRUPTED = "interrupted"  # the ending of a run whose writer died
+ENDINGS = ("done", "stopped", "fault", INTERRUPTED)  # in every other state somebody should be writing
 
 
 class Flag(IntFlag):

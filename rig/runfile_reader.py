@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from drivers.errors import RecordError
 from rig.runfile_layout import (
+    ENDINGS,
     FRAME_DTYPE,
     HEADER_TEXTS,
-    LIVE_STATES,
     READING_DTYPE,
     TIME_COLUMN,
     Capacity,
@@ -206,7 +206,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """Get the state: one of LIVE_STATES, or how the run ended."""
+        """Get the state: one of ENDINGS, or what the run is doing."""
         with self._opened() as run:
             return run.text("status/state")
 
@@ -229,9 +229,9 @@ class Run:
 
     @property
     def unfinished(self) -> bool:
-        """Get whether the writer died: the state is a live one and nobody holds the lock."""
+        """Get whether the writer died: the state is no ending and nobody holds the lock."""
         # The lock first: a writer that ends between the two questions has set its state before it lets go.
-        return not self.writer_lives and self.state in LIVE_STATES
+        return not self.writer_lives and self.state not in ENDINGS
 
     @property
     def events(self) -> list[tuple[int, str]]:

@@ -284,8 +284,8 @@ class SourceMeter:
     def _reading(self, t_ns: int) -> Reading:
         """Measure what is switched on; what is sourced but not measured is reported as programmed, the rest as NAN."""
         settings, output, measured = self.settings, self.output, self._measured()
-        voltage_v = self.bias_or_nan(settings.sourcing_voltage)
-        current_a = self.bias_or_nan(not settings.sourcing_voltage)
+        voltage_v = self._sourced_or_nan(settings.sourcing_voltage)
+        current_a = self._sourced_or_nan(not settings.sourcing_voltage)
         if "VOLT" in measured:
             sigma_v = NOISE_OF_RANGE * self._voltage_range_v(output.voltage_v)
             voltage_v = output.voltage_v + sigma_v * self.noise.standard_normal()
@@ -299,7 +299,7 @@ class SourceMeter:
         time_s = (t_ns - self.switched_on_ns) * 1e-9 % TIME_WRAP_S
         return Reading(voltage_v, current_a, resistance_ohm, time_s, self._status_word(measured))
 
-    def bias_or_nan(self, sourced: bool) -> float:
+    def _sourced_or_nan(self, sourced: bool) -> float:
         """Level at the output of what is sourced, +9.91E37 for what is not."""
         return self.output.level if sourced else NAN
 

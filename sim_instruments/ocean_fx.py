@@ -145,6 +145,11 @@ class OceanFxPersona:
 
     # --- the world's side ---------------------------------------------------------------------------------------------
 
+    @property
+    def device_clock(self) -> DeviceClock:
+        """Get the microsecond counter that stamps the frames."""
+        return self._acquisition.clock
+
     def run_until(self, t_ns: int) -> dict[str, OutputPulses]:
         """Take the triggers up to `t_ns` and let frames be read out; there is no output."""
         triggers, frames = self._triggers(t_ns)

@@ -149,15 +149,15 @@ class Cycles:
         {"EXT": self._receive_trigger, "INHIBIT": self._receive_inhibit}[connector](edges)
 
     def drain(self) -> dict[str, OutputPulses]:
-        """Return the pulses that began since the last call, all five outputs, at the levels of the last of them."""
+        """Return the pulses that began since the last call, all five outputs, at the levels of the last pulse."""
         leaving: dict[str, OutputPulses] = {}
         for output, name in enumerate(OUTPUT_NAMES):
             parts, self._left[output] = self._left[output], []
             begin_ns = np.concatenate([part[0] for part in parts]) if parts else _NO_TIMES
             end_ns = np.concatenate([part[1] for part in parts]) if parts else _NO_TIMES
-            leaving[name] = OutputPulses(begin_ns, end_ns, *self._levels[output])
             pulse = self._timing.pulses[output]
-            self._levels[output] = (pulse.idle_v, pulse.active_v)
+            levels = self._levels[output] if parts else (pulse.idle_v, pulse.active_v)
+            leaving[name] = OutputPulses(begin_ns, end_ns, *levels)
         return leaving
 
     def advance(self, t_ns: int) -> None:

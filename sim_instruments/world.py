@@ -145,6 +145,10 @@ class World:
         if t_ns > self._t_ns:
             self._run(t_ns)
 
+    def assumed(self) -> dict[str, str]:
+        """What this bench takes for granted because nobody has measured it: name -> value, for the run file."""
+        return {name: str(getattr(self.film.parameters, name)) for name in self.film.parameters.assumed()}
+
     def cable_to(self, target: str) -> Cable:
         """Return the cable that ends at `target` ("spectrometer.trigger"); KeyError when there is none."""
         for cable in self.cables:
@@ -191,7 +195,7 @@ class World:
         if role != "laser":
             self.personas[role].receive_edges(connector, edges)
         elif edges.high_v >= LASER_INPUT_MIN_V > edges.low_v:
-            self.light_path.laser_triggered(edges.rise_ns)
+            self.light_path.laser_triggered(edges)
 
 
 _EMPTY = np.empty(0, dtype=np.int64)

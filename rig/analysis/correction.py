@@ -202,8 +202,8 @@ def mean_spectra(
 ) -> MeanSpectra:
     """Mean spectra in one pass over batches of (spectra (n, pixels), state (n,), cycle (n,), use (n,)).
 
-    The nonlinearity is corrected frame by frame. Correcting the mean instead errs by half of (x / r)'' times the variance of
-    the frames: 1e-5 of a steady line, but a percent of one that comes and goes at full scale; and it would save 0.1 s per run.
+    The nonlinearity is corrected frame by frame, for a few microseconds each. Correcting the mean instead errs by half of
+    (x / r)'' times the variance of the frames: 1e-5 of a steady line, but percents of one that comes and goes at full scale.
 
     Raises
     ------

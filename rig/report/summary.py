@@ -34,7 +34,7 @@ def value_text(value: Value) -> str:
     if half is None:
         return f"{value.value:.4g}{unit}"
     places = min(3, max(0, 1 - math.floor(math.log10(half)))) if half > 0 else 3
-    shown = math.ceil(half * 10**places) / 10**places
+    shown = math.ceil(half * 10**places - 1e-6) / 10**places  # the last bits of a half width must not round it up
     return f"{value.value:.{places}f} ± {shown:.{places}f}{unit}"
 
 

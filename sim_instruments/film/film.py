@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.film.charging import BiasHistory, steady_fraction
+from sim_instruments.film.charging import BiasHistory, SlowState, steady_fraction
 from sim_instruments.film.current import capacitance_f, steady_current_a
 from sim_instruments.film.emission import EdgeEmission, Emission
 from sim_instruments.film.parameters import FilmParameters
@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 TimesNs = NDArray[np.int64]
 
 BLEACH_REFERENCE_UJ_CM2 = 40.0
+KEPT_NS = 250_000_000  # history kept behind the light: the source may still be averaging over its last reading
 
 
 class Film:
@@ -58,13 +59,17 @@ class Film:
         leaking = sum(voltage_v / resistance for resistance, since_ns in self._leaks if since_ns <= t_ns)
         return steady_current_a(self.parameters, voltage_v, ion, fast_k + slow_k) + leaking
 
+    def state(self, t_ns: TimesNs) -> SlowState:
+        """Voltage, charge, ions and warming at `t_ns` (n,). Raises ValueError long before the last emitted pulse."""
+        return self._history.at(t_ns)
+
     def voltage_v(self, t_ns: TimesNs) -> Floats:
         """Terminal voltage (V) at `t_ns` (n,)."""
-        return self._history.at(t_ns).voltage_v
+        return self.state(t_ns).voltage_v
 
     def charged_fraction(self, t_ns: TimesNs) -> Floats:
         """Fraction of charged nanocrystals at `t_ns` (n,)."""
-        return self._history.at(t_ns).charged
+        return self.state(t_ns).charged
 
     def emit(self, t_ns: TimesNs, fluence_uj_cm2: Floats) -> Emission:
         """Return the light of pulses at `t_ns` (n,), non-decreasing over all calls, of `fluence_uj_cm2` (n,).
@@ -72,9 +77,9 @@ class Film:
         Raises ValueError when times go back.
         """
         bleached = self.absorb(t_ns, fluence_uj_cm2)
-        slow = self._history.at(t_ns)
+        slow = self.state(t_ns)
         if len(t_ns):
-            self._history.forget_before(int(t_ns[-1]))
+            self._history.forget_before(int(t_ns[-1]) - KEPT_NS)
         return self._edge.emit(fluence_uj_cm2, slow, bleached)
 
     def absorb(self, t_ns: TimesNs, fluence_uj_cm2: Floats) -> Floats:

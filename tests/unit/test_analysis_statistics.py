@@ -48,7 +48,7 @@ def test_students_t_has_its_textbook_values():
 def test_the_interval_of_the_mean_holds_for_autocorrelated_shots():
     rng = np.random.default_rng(11)
     hits = sum(covers(mean_of(5.0 + drifting(rng, 1000, 0.7), "nm"), 5.0) for _ in range(150))
-    # 95 % of 150 within binomial chance; the shot-by-shot formula would cover about 57 %
+    # 95 % of 150 within binomial chance; the shot-by-shot formula would cover about 59 %
     assert 132 <= hits <= 150
 
 

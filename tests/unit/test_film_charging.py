@@ -67,7 +67,7 @@ def test_state_agrees_with_a_plain_integration(film: Film) -> None:
         ]
         state = state + step_ns * 1e-9 * np.array(change)
     reference = np.array(reference).T
-    history = film._history.at(checks)
+    history = film.state(checks)
     assert_allclose(history.charged, reference[0], atol=2e-3)
     assert_allclose(history.ion, reference[1], atol=1e-4)
     assert_allclose(history.warming_k, reference[2] + reference[3], rtol=0.15, atol=2e-3)
@@ -81,13 +81,13 @@ def test_thirty_seconds_of_bias_move_ions_current_and_threshold(film: Film) -> N
     charged = float(film.charged_fraction(at(30.0))[0])
     threshold = EdgeEmission(NOMINAL).native_threshold(charged)
     assert threshold / 32 - 1 == pytest.approx(0.019, abs=0.003)
-    assert film._history.at(at(30.0)).warming_k[0] == pytest.approx(0.43, abs=0.01)
+    assert film.state(at(30.0)).warming_k[0] == pytest.approx(0.43, abs=0.01)
 
 
 def test_charging_is_reversible(film: Film) -> None:
     film.set_voltage(20.0, 0)
     film.set_voltage(0.0, 30 * S)
-    f, y = film._history.at(at(31.0, 50.0))[1:3]
+    f, y = film.state(at(31.0, 50.0))[1:3]
     assert f[0] < 1e-10
     assert_allclose(y, np.tanh(1) * (1 - np.exp(-7.5)) * np.exp([-0.25, -5.0]))
 

@@ -111,6 +111,15 @@ def test_bleaching_dims_and_delays() -> None:
     assert spent.ase[1].sum() < 0.8 * fresh.ase[1].sum()
 
 
+def test_ions_dim_all_light() -> None:
+    one = np.ones(2)
+    charged, zero = one * 0.5, one * 0
+    pump = np.array([1.0, 90.0])
+    rest, moved = (EDGE.emit(pump, SlowState(one * 10, charged, ion, zero, zero), zero) for ion in (zero, one * -0.76))
+    assert_allclose(moved.se_area / rest.se_area, 1 - 0.03 * 0.76)
+    assert_allclose(moved.ase / rest.ase, 1 - 0.03 * 0.76)
+
+
 def test_warming_costs_gain_and_moves_the_line_to_higher_energy() -> None:
     cold, warm = shine(60.0, 20.0), shine(60.0, 20.0, warming_k=5.0)
     assert warm.ase.sum() < cold.ase.sum()

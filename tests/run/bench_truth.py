@@ -1,0 +1,53 @@
+"""What really happened on a simulated bench, from the world's own record: the judge of every run test."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rig.reduction import usable
+from rig.runfile import Run
+from rig.session import Session
+
+WRONG_V = 0.1
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Per frame of a run file: how many pulses its exposure really caught, and the terminal voltage at the first of them."""
+
+    pulses: NDArray[np.int64]
+    voltage_v: NDArray[np.float64]
+
+
+def truth_of(session: Session, run: Run) -> Truth:
+    """Match every frame of the file with the exposure that made it, by time on the device's clock."""
+    world = session.world
+    spectrometer = world.personas["spectrometer"]
+    exposures, flashes = world.light_path.record.exposures, world.light_path.record.pulses
+    device_us = spectrometer.device_clock.at(exposures["open_ns"]).astype(np.int64)
+    wanted = run.column("device_time_us").astype(np.int64)
+    # an exposure that was never read out may share its microsecond with nobody: times are unique per exposure
+    place = np.clip(np.searchsorted(device_us, wanted), 0, len(device_us) - 1)
+    assert np.array_equal(device_us[place], wanted), "a frame without an exposure"
+    pulses = exposures["pulses"][place]
+    voltage_v = np.full(len(wanted), np.nan)
+    lit = pulses > 0
+    voltage_v[lit] = flashes["voltage_v"][exposures["first_pulse"][place][lit]]
+    return Truth(pulses, voltage_v)
+
+
+def wrong_frames(rows: NDArray[Any], truth: Truth) -> int:
+    """Frames assigned, not flagged, whose true terminal voltage at their pulse is not the assigned one (or has no pulse)."""
+    used = usable(rows["flags"])
+    planned = rows["planned_voltage_v"][used]
+    return int(np.sum(~(np.abs(truth.voltage_v[used] - planned) <= WRONG_V)))
+
+
+def shifted(rows: NDArray[Any], shots: int) -> NDArray[Any]:
+    """The same rows with every label one or more shots off: the deliberate error that the judge must see."""
+    moved = rows.copy()
+    for name in ("state", "planned_voltage_v", "flags", "shot", "cycle"):
+        moved[name] = np.roll(rows[name], shots)
+    return moved
