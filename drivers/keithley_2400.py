@@ -27,7 +27,6 @@ from drivers.scpi import (
     parse_identity,
     prove,
     register,
-    require_model,
     require_no_errors,
     set_and_confirm,
     subset,
@@ -404,7 +403,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
     # --- parts
 
     def _ask_identity(self) -> Identity:
-        return require_model(parse_identity(self.ask("*IDN?")), "KEITHLEY", "2400")
+        return DRIVER.require(parse_identity(self.ask("*IDN?")))
 
     def _regain(self) -> None:
         if regain(self.adapter, lambda: prove(self, self._ask_identity, self._identity)):

@@ -130,7 +130,7 @@ class OceanFx(Instrument):
 
     @property
     def nonlinearity_coefficients(self) -> tuple[float, ...]:
-        """Get c_0.. of r(x) = sum c_i x^i, light = x / r(x), x in counts above dark."""
+        """Get c_0.. of r(x) = sum c_i x^i; light = x / r(x) with x above dark (counts)."""
         return self._coefficients(*NONLINEARITY)
 
     # --- messages
@@ -318,7 +318,7 @@ class OceanFx(Instrument):
 
     def _ask_identity(self) -> Identity:
         self._require_pixels()
-        return Identity(MAKER, self.device_string, self.serial_number, f"{self.firmware_revision:#06x}")
+        return Identity(MAKER, f"Ocean FX ({self.device_string})", self.serial_number, f"{self.firmware_revision:#06x}")
 
     def _regain(self) -> None:
         if regain(self.adapter, self._prove):
@@ -360,7 +360,7 @@ def _nonsense(what: str) -> InstrumentError:
 DRIVER = DriverEntry(
     model="ocean-fx",
     role="spectrometer",
-    identity=r"Ocean (Insight|Optics),.*FX",
+    identity=r"Ocean (Insight|Optics),Ocean ?FX\b",
     build=OceanFx,
     read_termination=None,
     write_termination=None,

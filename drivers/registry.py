@@ -13,9 +13,9 @@ from pyvisa import ResourceManager
 
 import drivers
 from drivers.clock import Clock
-from drivers.errors import ConfigError, Reason
+from drivers.errors import ConfigError, Reason, WrongIdentity
 from drivers.link import Link, open_link
-from drivers.roles import LaserTrigger, Spectrometer, VoltageSource
+from drivers.roles import Identity, LaserTrigger, Spectrometer, VoltageSource
 
 Role = Literal["voltage_source", "laser_trigger", "spectrometer"]
 
@@ -44,6 +44,22 @@ class DriverEntry:
     def matches(self, idn: str) -> bool:
         """Tell whether an *IDN? answer (blanks after commas do not matter) is from this model."""
         return re.match(self.identity, re.sub(r",\s+", ",", idn.strip()), re.IGNORECASE) is not None
+
+    def require(self, identity: Identity) -> Identity:
+        """Return `identity` when it is this model's.
+
+        Raises
+        ------
+        WrongIdentity  it is not
+        """
+        if not self.matches(f"{identity.maker},{identity.model}"):
+            raise WrongIdentity(
+                f"A {self.model} should answer here, but it is: {identity}.",
+                where=str(identity),
+                hardware_state="only its identity was asked",
+                next_step="check the resource name and the model in the bench file",
+            )
+        return identity
 
     def open_link(self, resource_manager: ResourceManager, resource_name: str, clock: Clock, **settings: Any) -> Link:
         """Open a link framed for this model; further settings are attributes of the VISA resource (baud_rate).

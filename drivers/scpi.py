@@ -1,5 +1,6 @@
 """Text messages, client side: identities, error queues, settings with read-back, answers that must fit their question."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -108,24 +109,7 @@ def parse_identity(answer: str) -> Identity:
     if len(fields) != 4 or not all(fields[:2]):
         raise unexpected("*IDN?", answer)
     maker, model, serial, firmware = fields
-    return Identity(maker, model.removeprefix("MODEL ").strip(), serial.removeprefix("s/n"), firmware)
-
-
-def require_model(identity: Identity, maker: str, model: str) -> Identity:
-    """Return `identity` when its maker starts with `maker` and its model is `model` (any case).
-
-    Raises
-    ------
-    WrongIdentity  it is something else
-    """
-    right = identity.maker.upper().startswith(maker.upper()) and identity.model.upper().startswith(model.upper())
-    if not right:
-        raise WrongIdentity(
-            f"A {maker} {model} should answer here, but it is a {identity}.",
-            where=str(identity),
-            next_step="check the resource name and the model in the bench file",
-        )
-    return identity
+    return Identity(maker, re.sub(r"^model\s+", "", model, flags=re.IGNORECASE), serial.removeprefix("s/n"), firmware)
 
 
 # --- errors -------------------------------------------------------------------------------------------------------

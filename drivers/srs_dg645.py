@@ -24,7 +24,6 @@ from drivers.scpi import (
     parse_identity,
     prove,
     register,
-    require_model,
     require_no_errors,
     set_and_confirm,
     switch,
@@ -225,7 +224,8 @@ class Dg645(Fenced, Instrument):
     def load(self, program: BurstProgram) -> None:
         """Load period, outputs and burst mode, each read back; outputs without a pulse are parked. Nothing fires.
 
-        An output cannot be switched off. A parked one has the smallest level and no width.
+        An output cannot be switched off. A parked one has the smallest level and no width. A program that is loaded already has
+        its outputs left alone.
 
         Raises
         ------
@@ -234,12 +234,13 @@ class Dg645(Fenced, Instrument):
         InstrumentError   the instrument reported errors
         """
         self._refuse(_check(program))
-        self._program, self._armed = None, False
-        pulses = {pulse.channel: pulse for pulse in program.outputs}
+        known, self._program, self._armed = self._program, None, False
         set_and_confirm(self, self.name, "trigger_source", SINGLE_SHOT)
-        set_and_confirm(self, self.name, "advanced_triggering", False)
-        for channel, output in cast(dict[Channel, Output], self.outputs).items():
-            self._load_output(output, channel, pulses.get(channel))
+        if program != known:  # what was read back once and not touched since need not delay every block
+            set_and_confirm(self, self.name, "advanced_triggering", False)
+            pulses = {pulse.channel: pulse for pulse in program.outputs}
+            for channel, output in cast(dict[Channel, Output], self.outputs).items():
+                self._load_output(output, channel, pulses.get(channel))
         set_and_confirm(self, self.name, "burst_mode", True)
         set_and_confirm(self, self.name, "burst_period_s", program.period_ns * 1e-9, BURST_PERIOD_STEP_S / 2)
         set_and_confirm(self, self.name, "burst_delay_s", 0.0)
@@ -307,7 +308,7 @@ class Dg645(Fenced, Instrument):
     # --- parts
 
     def _ask_identity(self) -> Identity:
-        return require_model(parse_identity(self.ask("*IDN?")), "STANFORD", "DG645")
+        return DRIVER.require(parse_identity(self.ask("*IDN?")))
 
     def _regain(self) -> None:
         if regain(self.adapter, lambda: prove(self, self._ask_identity, self._identity)):

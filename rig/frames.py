@@ -14,6 +14,9 @@ from rig.sequence import Stretch
 from rig.source_record import WRONG_V, Edge, Reading
 from rig.timeline import Burst
 
+SPARE_FRAMES = 64
+SETTLING_DARK = 0.1  # of the stretch's median light
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -81,16 +84,31 @@ class BurstFrames:
     first_row: int
     t_fire_ns: int
     cut: bool = False
-    rows: list[NDArray[np.void]] = field(default_factory=list[NDArray[np.void]])
-    light: list[NDArray[np.float64]] = field(default_factory=list[NDArray[np.float64]])
     readings: list[Reading] = field(default_factory=list[Reading])
+    _rows: NDArray[np.void] = field(init=False)
+    _light: NDArray[np.float64] = field(init=False)
+    _used: int = 0
+
+    def __post_init__(self) -> None:
+        self._rows = np.empty(self.burst.shots + SPARE_FRAMES, dtype=FRAME_DTYPE)
+        self._light = np.empty(len(self._rows))
 
     def __len__(self) -> int:
-        return sum(len(rows) for rows in self.rows)
+        return self._used
+
+    def add(self, rows: NDArray[np.void], light: NDArray[np.float64]) -> None:
+        """Take the rows of one batch, already in the file as unassigned, and their light."""
+        end = self._used + len(rows)
+        if end > len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty(end, dtype=FRAME_DTYPE)])
+            self._light = np.concatenate([self._light, np.empty(end)])
+        self._rows[self._used : end] = rows
+        self._light[self._used : end] = light
+        self._used = end
 
     def assign(self, period_ns: int) -> BurstAssignment:
         """Say which frame answers which trigger; of a burst that was cut short, as far as it got."""
-        rows = self._all_rows()
+        rows = self.rows
         found = assign_burst(rows["device_time_us"], rows["frame_count"], self.burst.shots, period_ns)
         if self.cut and found.uncertain:
             fired = int(found.trigger.max(initial=NOBODY)) + 1
@@ -104,11 +122,13 @@ class BurstFrames:
         start_us = None
         if len(known):
             first = known[0]
-            start_us = float(self._all_rows()["device_time_us"][first]) - float(trigger[first]) * period_ns * 1e-3
+            start_us = float(self.rows["device_time_us"][first]) - float(trigger[first]) * period_ns * 1e-3
         return Edge(self.burst.voltage_v, start_us, self.t_fire_ns)
 
-    def _all_rows(self) -> NDArray[np.void]:
-        return np.concatenate(self.rows) if self.rows else np.empty(0, dtype=FRAME_DTYPE)
+    @property
+    def rows(self) -> NDArray[np.void]:
+        """Get the rows so far, a view (n,)."""
+        return self._rows[: self._used]
 
     def settle(self, ledger: Ledger, *, period_ns: int, settle_shots: int, proven: bool) -> NDArray[np.void]:
         """Assign the frames to shots, flag them, enter them in the ledger; return the rows to write over the old ones.
@@ -116,8 +136,7 @@ class BurstFrames:
         A frame is assigned when its shot is known and the source is known to have held the planned level: `proven` says so for
         the burst as a whole, and the readings on both sides of the frame must agree (one reading is both).
         """
-        rows, burst, stretch = self._all_rows(), self.burst, self.stretch
-        light = np.concatenate(self.light) if self.light else np.empty(0)
+        rows, burst, stretch = self.rows, self.burst, self.stretch
         saturated = (rows["flags"] & int(Flag.SATURATED)) != 0
         found = self.assign(period_ns)
         planned = 0 if stretch is None else stretch.shots
@@ -142,11 +161,16 @@ class BurstFrames:
             rows["state"][certain] = int(stretch.state)
             rows["planned_voltage_v"][data] = stretch.voltage_v
             rows["flags"][data & (shot < settle_shots)] |= int(Flag.SETTLING)
-            dark = np.zeros(len(rows), dtype=bool)
-            dark[data] = missed_pulses(light[data], np.zeros(int(data.sum()), dtype=np.int8))
-            rows["flags"][dark] |= int(Flag.MISSED_PULSE)
+            rows["flags"][np.flatnonzero(data)[self._dark(data, shot < settle_shots)]] |= int(Flag.MISSED_PULSE)
         ledger.enter(rows, planned, lead_in, certain, data)
         return rows
+
+    def _dark(self, data: NDArray[np.bool_], settling: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Frames of `data` whose pulse did not come; while the film charges its light dips, so only real darkness counts."""
+        light = self._light[: self._used][data]
+        dark = missed_pulses(light, np.zeros(len(light), dtype=np.int8))
+        dark[settling[data]] &= light[settling[data]] < SETTLING_DARK * np.median(light) if len(light) else False
+        return dark
 
 
 def blank_rows(batch: FrameBatch, t_host_ns: int, block: int, stretch_number: int) -> NDArray[np.void]:

@@ -123,7 +123,10 @@ class RunFile:
             raise ValueError(f"not a plain file name: {name!r}")
         planned = cells(header, Capacity(frame_capacity, reading_capacity, event_bytes))
         _check_folder(folder, planned_bytes(planned))
-        path, lock = _claim(folder, name)
+        try:
+            path, lock = _claim(folder, name)
+        except OSError as error:
+            raise RecordError(f"no file can be locked in this folder: {cause(error)}", where=str(folder)) from error
         part = path.with_name(f"{path.name}.part")
         try:
             write_skeleton(part, planned)

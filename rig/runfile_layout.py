@@ -285,7 +285,7 @@ def planned_bytes(planned: list[Cell]) -> int:
 
 
 def _allocate(entry: h5py.Group, cell: Cell) -> None:
-    # Low-level calls: create_dataset() does not allocate scalars early.
+    # h5py's create_dataset() would not allocate scalars early.
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_layout(h5py.h5d.CONTIGUOUS)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -298,9 +298,10 @@ def _allocate(entry: h5py.Group, cell: Cell) -> None:
     else:  # the file system's own zeros
         creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     space = h5py.h5s.create_simple(cell.shape) if cell.shape else h5py.h5s.create(h5py.h5s.SCALAR)
-    group = entry.require_group(str(Path(cell.path).parent)) if "/" in cell.path else entry
+    parent, _, name = cell.path.rpartition("/")
+    group = entry.require_group(parent) if parent else entry
     kind = h5py.h5t.py_create(cell.dtype, logical=True)
-    dataset = h5py.Dataset(h5py.h5d.create(group.id, cell.path.rsplit("/", 1)[-1].encode(), kind, space, creation))
+    dataset = h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, creation))
     if cell.units:
         dataset.attrs["units"] = cell.units
     if cell.meaning:
@@ -358,15 +359,15 @@ class Extent:
         return self.dtype.itemsize * math.prod(self.shape[1:])
 
 
-def _datasets(group: h5py.Group, prefix: str, depth: int) -> Iterator[tuple[str, h5py.Dataset]]:
+def _datasets(group: h5py.h5g.GroupID, prefix: str, depth: int) -> Iterator[tuple[str, h5py.h5d.DatasetID]]:
+    # Half the time of h5py's Group and Dataset, and a browser opens many runs.
     for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            continue  # a link that leads out of the file is none of ours
-        item = group[name]
-        if isinstance(item, h5py.Dataset):
-            yield f"{prefix}{name}", item
-        elif isinstance(item, h5py.Group) and depth:
-            yield from _datasets(item, f"{prefix}{name}/", depth - 1)
+        path = prefix + name.decode("utf-8", "replace")
+        kind = h5py.h5g.get_objinfo(group, name, follow_link=False).type  # links that lead elsewhere are none of ours
+        if kind == h5py.h5g.DATASET:
+            yield path, h5py.h5d.open(group, name)
+        elif kind == h5py.h5g.GROUP and depth:
+            yield from _datasets(h5py.h5g.open(group, name), f"{path}/", depth - 1)
 
 
 def read_extents(file: BinaryIO) -> dict[str, Extent]:
@@ -383,12 +384,9 @@ def read_extents(file: BinaryIO) -> dict[str, Extent]:
     with h5py.File(file, "r") as opened:
         if opened.attrs.get("format") != FORMAT:
             raise ValueError(f"not a file of the format {FORMAT!r}")
-        entry = opened["entry"]
-        if not isinstance(entry, h5py.Group):
-            raise ValueError("/entry is no group")
-        for name, dataset in _datasets(entry, "", depth=1):
-            extent = Extent(dataset.id.get_offset() or 0, dataset.shape, dataset.dtype)
-            if dataset.id.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS or extent.dtype.hasobject:
+        for name, dataset in _datasets(h5py.h5g.open(opened.id, b"entry"), "", depth=1):
+            extent = Extent(dataset.get_offset() or 0, dataset.shape, dataset.dtype)
+            if dataset.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS or extent.dtype.hasobject:
                 raise ValueError(f"/entry/{name} is not stored contiguously")
             if not 0 <= extent.offset <= extent.offset + extent.nbytes <= size or (extent.nbytes and not extent.offset):
                 raise ValueError(f"/entry/{name} lies outside the file")

@@ -41,15 +41,19 @@ class WriterLock:
 
         Raises
         ------
-        OSError  the folder cannot be written
+        OSError  the folder cannot be written, or its file system has no locks
         """
         path = lock_path(run_path)
         file = path.open("ab")
         try:
             _lock(file)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             file.close()
             return None
+        except OSError:
+            file.close()
+            path.unlink(missing_ok=True)
+            raise
         return cls(file, path)
 
     def release(self) -> None:

@@ -26,7 +26,7 @@ from rig.safety import SafeReport, make_safe
 from rig.sequence import Block
 from rig.source_record import QUIET_S, Reading, compliance_error, demand_level, list_mismatch
 
-POLL_S = 0.015  # 15 frames at 1 kHz: one request of the Ocean FX
+POLL_S = 0.0125  # with the time a request takes, 14 frames at 1 kHz: one request of the Ocean FX holds 15
 READING_INTERVAL_S = 0.08  # V and I at most 0.1 s apart
 SYNC_INTERVAL_S = 1.0
 DARK_FRAMES = 100
@@ -273,11 +273,14 @@ class Runner:
 
     def _block(self, compiled: Compiled) -> None:
         self._enter(RunState.LOADING)
-        self.roles.laser_trigger.load(compiled.programs.trigger)
-        self.roles.spectrometer.load(compiled.programs.spectrometer)
+        # what is loaded already stays: every command is a longer gap between two stretches
+        loaded = None if self._compiled is None else self._compiled.programs
+        if loaded is None or loaded.trigger != compiled.programs.trigger:
+            self.roles.laser_trigger.load(compiled.programs.trigger)
+        if loaded is None or loaded.spectrometer != compiled.programs.spectrometer:
+            self.roles.spectrometer.load(compiled.programs.spectrometer)
         self.roles.voltage_source.load(compiled.programs.source)
         self._compiled = compiled
-        self._enter(RunState.ARMED)
         if self._armed_at is None:
             self._armed_at = (self.clock.now_ns(), self.wall.now_ns())
         if compiled.mode == "gated":
@@ -335,7 +338,7 @@ class Runner:
         period_ns = timeline.pattern.period_ns
         stretch = None if burst.stretch is None else timeline.stretches[burst.stretch]
         trigger.arm(burst.shots)
-        self._enter(RunState.COLLECTING)
+        self._enter(RunState.ARMED)
         frames = BurstFrames(
             burst,
             stretch,
@@ -351,6 +354,7 @@ class Runner:
             self._stretches_begun += 1
             self._shots_begun += stretch.shots
         trigger.fire()
+        self._enter(RunState.COLLECTING)
         end = Deadline(self.clock, burst.shots * period_ns * 1e-9 + QUIET_S)
         while not end.over:
             self._drain(frames)
@@ -395,8 +399,7 @@ class Runner:
             self.runfile.append_frames(rows, batch.spectra)
             self._rows_written += len(rows)
             self.ledger.received += len(rows)
-            frames.rows.append(rows)
-            frames.light.append(light)
+            frames.add(rows, light)
             if len(batch) < self.roles.spectrometer.frames_per_request:
                 break
             batch = self.roles.spectrometer.collect()

@@ -256,21 +256,24 @@ class Keithley2400Persona:
 
     def _foretell(self) -> int | None:
         """Run a copy of this instrument, without its load, until it has something to say."""
-        if not (self._incoming or self._queue):
+        if not (self._incoming or self._queue) or self._next_without_input_ns() is None:
             return None
-        # what is immutable or must not be reached from the copy is not copied
-        shared = {id(self.meter.output.terminal): _NO_LOAD, id(self.meter.noise): _NO_NOISE, id(TEXTS): TEXTS}
-        ahead = copy.deepcopy(self, shared) if self._comes_back() else self
-        while not ahead._out:
-            due_ns = ahead._due_ns()
-            if due_ns is None or not ahead._comes_back():
-                return None
-            ahead._happen(due_ns)
-        return ahead._out[0][0]
+        # what must not be reached from the copy, or need not be copied
+        replaced = {id(self.meter.output.terminal): _NO_LOAD, id(self.meter.noise): _NO_NOISE, id(TEXTS): TEXTS}
+        return copy.deepcopy(self, replaced).run_to_reply()
 
-    def _comes_back(self) -> bool:
-        """Whether anything but new input can bring a reply."""
-        return bool(self._incoming) or (self._due_ns() is not None and not self.meter.trigger.endless)
+    def run_to_reply(self) -> int | None:
+        """Let everything happen until there is a reply; return when that is, or None when only new input brings one."""
+        while not self._out:
+            due_ns = self._next_without_input_ns()
+            if due_ns is None:
+                return None
+            self._happen(due_ns)
+        return self._out[0][0]
+
+    def _next_without_input_ns(self) -> int | None:
+        """When the next step towards idle is due; None when only new input leads there."""
+        return None if self.meter.trigger.endless and not self._incoming else self._due_ns()
 
     # --- messages
 

@@ -20,6 +20,7 @@ SE_RANGE_NM = (450.0, 620.0)
 GRID_NM = 0.25  # a quarter of the spectrograph's line, half the spacing of the nodes
 SHIFT_STEP_EV = 1e-3
 BLOCK = 256
+LONG_AGO_NS = -(2**62)
 
 PULSE = np.dtype([("t_ns", np.int64), ("fluence_uj_cm2", np.float64), ("voltage_v", np.float64)])
 EXPOSURE = np.dtype([("open_ns", np.int64), ("close_ns", np.int64), ("first_pulse", np.int64), ("pulses", np.int64)])
@@ -71,7 +72,7 @@ class LightPath:
         self.nonlinearity_coefficients = spectrograph.nonlinearity_coefficients
         self._waiting_ns = np.empty(0, np.int64)
         self._waiting_fluence = np.empty(0)
-        self._over_ns: int | None = None
+        self._over_ns = LONG_AGO_NS
 
         self._window = spectrograph.window(*SE_RANGE_NM)
         wavelength = np.arange(*SE_RANGE_NM, GRID_NM)
@@ -87,8 +88,8 @@ class LightPath:
         Raises ValueError for a pulse earlier than the end of an exposure that has been read already.
         """
         t_ns, fluence = self.laser.fire(edges.rise_ns)
-        if len(t_ns) and self._over_ns is not None and t_ns[0] < self._over_ns:
-            raise ValueError(f"a pulse at {t_ns[0]} ns, but exposures up to {self._over_ns} ns have been read")
+        if len(t_ns) and t_ns[0] < self._over_ns:
+            raise ValueError(f"a pulse at {t_ns[0]} ns, but time up to {self._over_ns} ns is over")
         self._waiting_ns = np.concatenate([self._waiting_ns, t_ns])
         self._waiting_fluence = np.concatenate([self._waiting_fluence, fluence])
 
@@ -99,7 +100,7 @@ class LightPath:
         """
         if not len(open_ns):
             return np.empty((0, PIXELS), np.uint16)
-        if self._over_ns is not None and open_ns[0] < self._over_ns:
+        if open_ns[0] < self._over_ns:
             raise ValueError(f"an exposure from {open_ns[0]} ns, but time up to {self._over_ns} ns is over")
         starts = range(0, len(open_ns), BLOCK)
         return np.concatenate([self._expose_block(open_ns[i : i + BLOCK], close_ns[i : i + BLOCK]) for i in starts])
@@ -109,7 +110,7 @@ class LightPath:
         pulses_ns, fluence = self._take(t_ns)
         self._witness(pulses_ns, fluence)
         self.film.absorb(pulses_ns, fluence)
-        self._over_ns = t_ns
+        self._over_ns = max(t_ns, self._over_ns)
 
     def _expose_block(self, open_ns: TimesNs, close_ns: TimesNs) -> NDArray[np.uint16]:
         self.emit_until(int(open_ns[0]))

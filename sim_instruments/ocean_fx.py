@@ -151,7 +151,13 @@ class OceanFxPersona:
         return self._acquisition.clock
 
     def run_until(self, t_ns: int) -> dict[str, OutputPulses]:
-        """Take the triggers up to `t_ns` and let frames be read out; there is no output."""
+        """Let time pass; there is no output. Frames are made when the host next asks for anything: in fewer, larger batches."""
+        if self._waiting:
+            self._catch_up(t_ns)
+        return {}
+
+    def _catch_up(self, t_ns: int) -> None:
+        """Take the triggers up to `t_ns` and let frames be read out."""
         triggers, frames = self._triggers(t_ns)
         if len(triggers):
             self._acquisition.trigger(triggers, self._scan, frames)
@@ -162,7 +168,6 @@ class OceanFxPersona:
             for block in self._acquisition.run_until(t_ns):
                 self._deliver(block)
                 delivered = True
-        return {}
 
     def receive_edges(self, connector: str, edges: Edges) -> None:
         """Take pulses at "trigger"; levels that are not TTL are not seen. Raises ValueError for another connector."""
@@ -223,6 +228,7 @@ class OceanFxPersona:
 
     def receive(self, data: bytes, t_ns: int) -> None:
         """Take bytes from the host and act on every message that is complete."""
+        self._catch_up(t_ns)
         for request in self._stream.feed(data):
             message = self._messages.get(request.message_type)
             is_command = message is not None and message.is_command

@@ -160,42 +160,37 @@ class World:
         # edges run in circles (source -> delay generator -> source), so repeat until no wire carries anything new;
         # light is collected last, when every pulse up to t has left the laser
         since_ns = self._t_ns
-        wired = [role for role in self.personas if role != "spectrometer"]
-        first_round = True
-        while True:
+        due = [role for role in self.personas if role != "spectrometer"]
+        while due:
             emitted = {
                 f"{role}.{connector}": pulses
-                for role in wired
+                for role in due
                 for connector, pulses in self.personas[role].run_until(t_ns).items()
                 if len(pulses)
             }
-            carried = self._carry(emitted, since_ns, t_ns, first_round)
-            first_round = False
-            if not carried:
-                break
+            due = self._carry(emitted, since_ns, t_ns)
+            since_ns = t_ns  # a faulty cable makes pulses of its own once
         self.personas["spectrometer"].run_until(t_ns)
         self._t_ns = t_ns
 
-    def _carry(self, emitted: Mapping[str, OutputPulses], since_ns: int, t_ns: int, first_round: bool) -> bool:
-        carried = False
+    def _carry(self, emitted: Mapping[str, OutputPulses], since_ns: int, t_ns: int) -> list[str]:
+        """Take pulses along the cables; return the roles they reach that may send pulses in turn."""
+        reached: dict[str, None] = {}
         for cable in self.cables:
             pulses = emitted.get(cable.source)
-            if cable.fault is not None and (first_round or pulses is not None):
-                # a faulty cable is asked once a round even when nothing entered it: it may make pulses of its own
-                pulses = cable.fault(_NOTHING if pulses is None else pulses, since_ns if first_round else t_ns, t_ns)
+            if cable.fault is not None and (pulses is not None or since_ns < t_ns):
+                pulses = cable.fault(_NOTHING if pulses is None else pulses, since_ns, t_ns)
             if pulses is None or not len(pulses):
                 continue
-            self._deliver(cable, pulses)
-            carried = True
-        return carried
-
-    def _deliver(self, cable: Cable, pulses: OutputPulses) -> None:
-        edges = cable.edges(pulses)
-        role, connector = cable.target.split(".", 1)
-        if role != "laser":
-            self.personas[role].receive_edges(connector, edges)
-        elif edges.high_v >= LASER_INPUT_MIN_V > edges.low_v:
-            self.light_path.laser_triggered(edges)
+            role, connector = cable.target.split(".", 1)
+            edges = cable.edges(pulses)
+            if role != "laser":
+                self.personas[role].receive_edges(connector, edges)
+                if role != "spectrometer":
+                    reached[role] = None
+            elif edges.high_v >= LASER_INPUT_MIN_V > edges.low_v:
+                self.light_path.laser_triggered(edges)
+        return list(reached)
 
 
 _EMPTY = np.empty(0, dtype=np.int64)

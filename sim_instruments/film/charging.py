@@ -91,7 +91,7 @@ class BiasHistory:
         if t_ns < self._edge_ns:
             raise ValueError(f"voltage at {t_ns} ns, after one at {self._edge_ns} ns")
         if t_ns < self._nodes[0].t_ns:
-            raise ValueError(f"voltage at {t_ns} ns, but light up to {self._nodes[0].t_ns} ns has left the film")
+            raise ValueError(f"voltage at {t_ns} ns, but the state before {self._nodes[0].t_ns} ns is forgotten")
         self._edge_ns = t_ns
         while self._nodes[-1].t_ns > t_ns:  # somebody asked about a later time before this edge was known
             self._nodes.pop()
@@ -127,7 +127,7 @@ class BiasHistory:
 
     def forget_before(self, t_ns: int) -> None:
         """Drop the nodes that no question at or after `t_ns` needs."""
-        del self._nodes[: bisect_right(self._nodes, t_ns, key=attrgetter("t_ns")) - 1]
+        del self._nodes[: max(0, bisect_right(self._nodes, t_ns, key=attrgetter("t_ns")) - 1)]
 
     def _advance(self, t_ns: int) -> None:
         """Put nodes on the grid up to `t_ns`. Without bias the targets are constant and no node is needed."""

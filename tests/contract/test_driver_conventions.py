@@ -14,7 +14,7 @@ ENTRIES = {entry.model: entry for entry in registry.entries()}
 CLASSES = [entry.build for entry in ENTRIES.values()]
 VERBS = ("Control ", "Get ", "Measure ", "Set ")
 # a value, a word in quotes, a type or a unit in brackets
-SAYS_WHAT = re.compile(r"\([^)]*(bool|str|int|\d|V|s|Hz|us|nm|readings|spectra|list|bits?)[^)]*\)")
+SAYS_WHAT = re.compile(r"\([^)]*(\b(bool|str|list|V|A|s|Hz|us|nm|counts|spectra|bits?)\b|\d)[^)]*\)")
 
 
 def own_properties(cls):

@@ -3,7 +3,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from test_analysis_synthetic import WAVELENGTH_NM, Film, make_run, through_detector
+from test_analysis_synthetic import WAVELENGTH_NM, Film, gaussian, make_run, through_detector
 
 from rig.analysis.bands import ASE_BAND_NM, SE_BAND_NM, band_slice
 from rig.analysis.statistics import Value
@@ -139,6 +139,18 @@ def test_a_hot_pixel_at_535_nm_is_not_an_ase_line():
     result = replace(run, spectra=spectra).reduce()
     assert result.on_peak_nm.value is None
     assert "hot pixel" in result.reason
+
+
+def test_one_stray_flash_is_not_an_ase_line():
+    run = make_run(BAND_ONLY, shots=40)
+    spectra = run.spectra.copy()
+    shot = 140
+    assert run.state[shot] == 1
+    flash = 50_000 * gaussian(535.5, 3.0)
+    spectra[shot] = through_detector(flash[None], np.random.default_rng(1), run.dark)[0]
+    result = replace(run, spectra=spectra).reduce()
+    assert result.on_peak_nm.value is None
+    assert "not significantly above" in result.reason
 
 
 @pytest.mark.parametrize("line_counts", [120.0, 300.0])

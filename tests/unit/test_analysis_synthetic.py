@@ -1,6 +1,6 @@
 """The synthetic switching run that the tests of analysis and report share, and what must be true of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,10 +117,6 @@ def make_run(
     use[list(missed)] = False
     spectra = through_detector(light, rng, offset)
     return Run(spectra, state, cycle, np.linspace(0.0, (n - 1) * 1e-3, n), energy, use, offset, np.zeros(len(PIXEL), np.bool_))
-
-
-def without_line(run_film: Film) -> Film:
-    return replace(run_film, line_counts=0.0)
 
 
 def test_the_spectrometer_covers_what_the_film_emits():

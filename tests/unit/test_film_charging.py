@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -105,6 +105,7 @@ def test_after_a_reversal_ions_help_until_they_have_passed_zero(film: Film) -> N
     edges=st.lists(st.tuples(st.integers(1, 80 * MS), st.sampled_from([0.0, 5.0, -20.0, 20.0])), min_size=1, max_size=6),
     questions=st.lists(st.integers(0, 500 * MS), max_size=8),
 )
+@example(edges=[(5 * MS, 20.0), (12 * MS, 0.0), (30 * MS, 20.0)], questions=[12 * MS, 500 * MS])
 def test_asking_changes_nothing(edges: list[tuple[int, float]], questions: list[int]) -> None:
     quiet, asked = BiasHistory(NOMINAL), BiasHistory(NOMINAL)
     t_ns = 0

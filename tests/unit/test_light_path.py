@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.polynomial.polynomial import polyval
 from numpy.testing import assert_array_equal
@@ -181,7 +181,7 @@ def test_what_is_over_stays_over() -> None:
     path = bench()
     trigger(path, shots(0, 5))
     path.expose(shots(0, 5), shots(0, 5) + OPEN_NS)
-    with pytest.raises(ValueError, match="have been read"):
+    with pytest.raises(ValueError, match="is over"):
         trigger(path, shots(4, 1) + 1)
     with pytest.raises(ValueError, match="is over"):
         path.expose(shots(3, 1), shots(4, 1))
@@ -196,13 +196,14 @@ def test_pulses_that_nobody_looks_at_can_be_let_go() -> None:
     assert len(path.record.pulses) == 100
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
-    sizes=st.lists(st.integers(1, 90), min_size=1, max_size=8),
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5),
     ahead=st.integers(0, 30),
     period_ms=st.sampled_from([1, 3]),
     edge_ms=st.integers(1, 40),
 )
+@example(sizes=[1, 300, 5], ahead=30, period_ms=1, edge_ms=290)
 def test_counts_do_not_depend_on_how_time_is_divided(sizes: list[int], ahead: int, period_ms: int, edge_ms: int) -> None:
     """One-shot and three-shot frames, a voltage edge on the way; bit for bit."""
     total = sum(sizes)

@@ -104,7 +104,8 @@ def test_missed_pulses_are_gaps_with_a_mark():
 def test_on_stretches_are_shaded_where_the_state_is_on():
     run, _ = run_and_result()
     shades = draw().axes[2].collections[0].get_paths()
-    spans = [(float(p.vertices[:, 0].min()), float(p.vertices[:, 0].max())) for p in shades]  # pyright: ignore[reportCallIssue, reportArgumentType, reportIndexIssue]
+    begins_ends = [np.asarray(path.vertices)[:, 0] for path in shades]
+    spans = [(float(t.min()), float(t.max())) for t in begins_ends]
     assert spans == [pytest.approx((0.05 + 0.1 * c, 0.1 + 0.1 * c)) for c in range(6)]
     assert run.state[50] == 1
 

@@ -2,95 +2,20 @@
 
 import errno
 import io
-import math
 import os
 import shutil
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from runfile_case import HEADER, PIXELS, Usage, filled, frames, make, same
 
 from drivers.errors import RecordError, RefusedError
-from rig.runfile import FRAME_DTYPE, Flag, RawHandle, Results, RunFile, RunHeader, bytes_per_frame, open_raw, open_run, recover
-
-PIXELS = 24
-HEADER = RunHeader(
-    run_id="run-1",
-    title="ASE at 40 uJ/cm2",
-    sample="CsPbBr3-07",
-    measurement="on_off",
-    mode="gated",
-    simulated=True,
-    seed=7,
-    device="pristine",
-    sequence_toml="title = 'x'\n",
-    bench_toml="[laser]\n",
-    programs_json="{}",
-    identities_json='{"source": "maker, model"}',
-    versions_json="{}",
-    environment_json="{}",
-    wavelength_nm=np.linspace(350.0, 1000.0, PIXELS),
-    nonlinearity=(1.0, -2e-6),
-    wall_start_label="2024-05-01T12:00:00+02:00",
-    assumed_json="[]",
-)
-
-
-class Usage(NamedTuple):
-    """What shutil.disk_usage returns (bytes)."""
-
-    total: int
-    used: int
-    free: int
-
-
-def make(
-    folder: Path,
-    name: str = "run",
-    *,
-    frames: int = 100,
-    header: RunHeader = HEADER,
-    event_bytes: int = 4096,
-    opener: Callable[[Path], RawHandle] = open_raw,
-) -> RunFile:
-    return RunFile.create(
-        folder, name, header, frame_capacity=frames, reading_capacity=50, event_bytes=event_bytes, opener=opener
-    )
-
-
-def frames(first: int, n: int) -> tuple[NDArray[Any], NDArray[np.uint16]]:
-    """Frames whose every number follows from their index."""
-    index = np.arange(first, first + n)
-    columns = np.zeros(n, dtype=FRAME_DTYPE)
-    for place, name in enumerate(FRAME_DTYPE.names or ()):
-        columns[name] = (index * (place + 3)) % 101
-    columns["device_time_us"] = 5_000_000 + 1000 * index
-    columns["pulse_energy_uj"] = math.nan
-    spectra = (index[:, None] * 31 + np.arange(PIXELS)) % 65536
-    return columns, spectra.astype(np.uint16)
-
-
-def same(found: NDArray[Any], expected: NDArray[Any]) -> bool:
-    """Compare to the last bit, NaN included."""
-    return found.shape == expected.shape and found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
-
-
-def filled(folder: Path, name: str = "run", **options: Any) -> RunFile:
-    run = make(folder, name, **options)
-    for first in (0, 7, 14):
-        run.append_frames(*frames(first, 7))
-    run.append_readings([10, 20], [0.0, 20.0], [1e-9, 2e-6], [False, True], 0, [0, 1])
-    run.log(10, "first light")
-    run.set_dark(np.full(PIXELS, 1500.0), np.full(PIXELS, 9.0), np.arange(PIXELS) == 3, 100)
-    run.set_ledger({"triggers": 21, "frames": 21})
-    return run
-
+from rig.runfile import Flag, RawHandle, Results, bytes_per_frame, open_run
 
 # --- what is in it ----------------------------------------------------------------------------------------------------
 
@@ -295,6 +220,16 @@ def test_nothing_is_left_of_a_file_that_could_not_be_made(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folder_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("rig.runfile_lock._lock", fail)
+    with pytest.raises(RecordError, match="locked"):
+        make(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_files_are_told_from_runs(tmp_path: Path) -> None:
     writer = filled(tmp_path)
     writer.finish("done")
@@ -312,202 +247,6 @@ def test_other_files_are_told_from_runs(tmp_path: Path) -> None:
             open_run(tmp_path / "other.h5")
     with pytest.raises(RecordError, match="no such"):
         open_run(tmp_path / "absent.h5")
-
-
-# --- how it ends ------------------------------------------------------------------------------------------------------
-
-
-def test_finished_file_holds_what_was_recorded_and_no_more(tmp_path: Path) -> None:
-    writer = filled(tmp_path, frames=20_000)
-    before = writer.path.stat().st_size
-    assert writer.finish("stopped") == writer.path
-    with h5py.File(writer.path, "r") as file:
-        assert file["entry/spectra/counts"].shape == (21, PIXELS)  # type: ignore[union-attr]
-        assert file["entry/traces/band_520"].shape == (21,)  # type: ignore[union-attr]
-        assert file["entry/readings/voltage_v"].shape == (2,)  # type: ignore[union-attr]
-    assert writer.path.stat().st_size < before - 19_000 * bytes_per_frame(PIXELS)
-    assert [path.name for path in tmp_path.iterdir()] == ["run.h5"]
-    with pytest.raises(RecordError, match="closed"):
-        writer.append_frames(*frames(21, 1))
-
-
-def test_run_without_frames_can_be_finished(tmp_path: Path) -> None:
-    writer = make(tmp_path, frames=0)
-    writer.finish("stopped")
-    run = open_run(writer.path)
-    assert (run.count, run.spectra().shape, run.state, run.trimmed) == (0, (0, PIXELS), "stopped", True)
-
-
-def test_unfinished_means_says_running_and_nobody_writes(tmp_path: Path) -> None:
-    writer = filled(tmp_path)
-    run = open_run(writer.path)
-    assert (run.writer_lives, run.unfinished) == (True, False)
-    writer.close()
-    assert (run.writer_lives, run.unfinished) == (False, True)
-    assert recover(run.path).state == "interrupted"
-    assert (run.unfinished, run.trimmed) == (False, True)
-    assert same(run.frames(), frames(0, 21)[0])
-
-
-def test_recover_twice_changes_nothing(tmp_path: Path) -> None:
-    writer = filled(tmp_path)
-    writer.close()
-    (tmp_path / "run.h5.finishing").write_bytes(b"left by a program that was killed while it finished")
-    recover(writer.path)
-    once = writer.path.read_bytes()
-    recover(writer.path)
-    assert writer.path.read_bytes() == once
-    assert [path.name for path in tmp_path.iterdir()] == ["run.h5"]
-
-
-def test_recover_leaves_a_living_writer_alone(tmp_path: Path) -> None:
-    writer = filled(tmp_path)
-    with pytest.raises(RecordError, match="still being written"):
-        recover(writer.path)
-    writer.append_frames(*frames(21, 2))
-    writer.finish("done")
-    assert recover(writer.path).state == "done"
-
-
-def test_file_survives_a_copy_that_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = filled(tmp_path)
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EACCES, "another program has the file open")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", refuse)
-        with pytest.raises(RecordError, match="another program has the file open"):
-            writer.finish("done")
-    run = open_run(writer.path)
-    assert (run.state, run.trimmed, run.unfinished, run.writer_lives) == ("done", False, False, False)
-    assert same(run.frames(), frames(0, 21)[0])
-    assert [path.name for path in tmp_path.iterdir()] == ["run.h5"]
-    recover(writer.path)
-    assert (run.state, run.trimmed) == ("done", True)
-
-
-def test_copy_with_a_wrong_byte_is_not_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = filled(tmp_path)
-    fsync, spectrum, spoiled = os.fsync, frames(4, 1)[1].tobytes(), []
-
-    def spoil(descriptor: int) -> None:
-        fsync(descriptor)
-        for copy in tmp_path.glob("*.finishing"):
-            content = bytearray(copy.read_bytes())
-            if spectrum in content:
-                content[content.index(spectrum)] ^= 1
-                copy.write_bytes(content)
-                spoiled.append(copy)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", spoil)
-        with pytest.raises(RecordError, match="differs"):
-            writer.finish("done")
-    assert len(spoiled) == 1
-    run = open_run(writer.path)
-    assert (run.trimmed, run.state) == (False, "done")
-    assert same(run.spectra(), frames(0, 21)[1])
-
-
-def test_no_room_for_the_copy_keeps_hdf5_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = filled(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda _: Usage(1, 1, 0))
-        with pytest.raises(RecordError, match="disk is full"):
-            writer.finish("done")
-    assert [path.name for path in tmp_path.iterdir()] == ["run.h5"]
-    assert open_run(writer.path).count == 21
-
-
-@pytest.mark.parametrize("state", ["running", "paused", "a state of more than sixteen bytes", ""])
-def test_only_an_ending_ends_a_run(tmp_path: Path, state: str) -> None:
-    writer = filled(tmp_path)
-    with pytest.raises(ValueError):
-        writer.finish(state)
-    writer.close()
-    assert open_run(writer.path).unfinished
-
-
-# --- a disk that fails ------------------------------------------------------------------------------------------------
-
-
-WRITES_PER_BATCH = 3 + len(FRAME_DTYPE.names or ())  # spectra, columns, time, count
-
-
-class FailingHandle:
-    """The real handle until its n-th write; that one writes half and the next raises."""
-
-    def __init__(self, path: Path, good_writes: int, number: int) -> None:
-        self.real = open_raw(path)
-        self.left = good_writes
-        self.number = number
-        self.touched_after_failure = 0
-
-    def seek(self, offset: int, /) -> int:
-        return self.real.seek(offset)
-
-    def write(self, data: memoryview, /) -> int | None:
-        self.left -= 1
-        if self.left < -1:
-            self.touched_after_failure += self.left < -2
-            raise OSError(self.number, os.strerror(self.number))
-        return self.real.write(data[: len(data) // 2] if self.left == -1 else data)
-
-    def fileno(self) -> int:
-        return self.real.fileno()
-
-    def close(self) -> None:
-        self.real.close()
-
-
-@pytest.mark.parametrize(
-    ("good_writes", "number"), [(n, (errno.ENOSPC, errno.EIO)[n % 2]) for n in (0, 1, 2, 19, 20, 21, 22, 41, 60)]
-)
-def test_full_disk_keeps_what_was_acknowledged(tmp_path: Path, good_writes: int, number: int) -> None:
-    handles: list[FailingHandle] = []
-
-    def opener(path: Path) -> RawHandle:
-        handles.append(FailingHandle(path, good_writes, number))
-        return handles[0]
-
-    writer = make(tmp_path, opener=opener)
-    acknowledged = 0
-    with pytest.raises(RecordError) as failure:  # noqa: PT012
-        for first in range(0, 100, 5):
-            writer.append_frames(*frames(first, 5))
-            acknowledged = first + 5
-    assert f"{acknowledged} frames are safe" in failure.value.what
-    assert ("the disk is full" in failure.value.what) == (number == errno.ENOSPC)
-    for attempt in (lambda: writer.log(1, "x"), writer.sync, lambda: writer.finish("fault")):
-        with pytest.raises(RecordError, match="takes no more data"):
-            attempt()
-    assert handles[0].touched_after_failure == 0
-    run = recover(writer.path)
-    assert run.state == "interrupted"
-    # A batch whose very last bytes failed is complete, though nobody was told so.
-    assert run.count == acknowledged + 5 * (good_writes % WRITES_PER_BATCH == WRITES_PER_BATCH - 1)
-    assert same(run.frames(), frames(0, run.count)[0])
-    assert same(run.spectra(), frames(0, run.count)[1])
-
-
-def test_failed_sync_counts_only_what_was_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = make(tmp_path)
-    writer.append_frames(*frames(0, 5))
-    writer.sync()
-    writer.append_frames(*frames(5, 5))
-
-    def fail(_: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail)
-        with pytest.raises(RecordError, match="5 frames are safe"):
-            writer.sync()
-    with pytest.raises(RecordError, match="takes no more data"):
-        writer.append_frames(*frames(10, 5))
-    writer.close()
-    assert open_run(writer.path).unfinished
 
 
 # --- others look on ---------------------------------------------------------------------------------------------------
