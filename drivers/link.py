@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import select
 import socket
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -97,12 +98,7 @@ class Link(Adapter):
 
     @contextmanager
     def conversation(self, timeout_s: float | None = None) -> Generator[None, None, None]:
-        """Hold the link for a question and its answer; nested conversations share the outermost deadline.
-
-        Raises
-        ------
-        LinkDesync  on entry never; from writes and reads inside when the link is doubtful
-        """
+        """Hold the link for a question and its answer; nested conversations share the outermost deadline."""
         with self._lock:
             if self._depth == 0:
                 self._allow(timeout_s)
@@ -203,11 +199,14 @@ class Link(Adapter):
             if self.state is LinkState.AWAITING:
                 raise self._desync(f"was sent {_short(content)} while its last answer was unread")
             self._refuse_doubt()
+            question = self.binary or b"?" in content
+            if question and self._unasked():
+                raise self._desync(f"had sent something before it was asked {_short(content)}")
             self._asked = _short(content)
             with self._failures_told("taking"):
                 self._resource.timeout = self._left_ms()
                 self._resource.write_raw(content)
-            if self.binary or b"?" in content:
+            if question:
                 self.state = LinkState.AWAITING
 
     def _read(self, **kwargs: Any) -> str:
@@ -270,6 +269,28 @@ class Link(Adapter):
                 if end is not None:
                     raise self._desync(f"sent {count} bytes without an end of message")
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _unasked(self) -> bool:
+        """Whether bytes wait that nobody asked for; they would be taken for the next answer.
+
+        Not on links with a device clear: there an answer ends with its message, and listening for nothing is an error.
+        """
+        if self.has_device_clear:
+            return False
+        session = _pyvisa_py_session(self._resource)
+        interface: Any = getattr(session, "interface", None)
+        with self._failures_told("being listened to before"):
+            if isinstance(interface, socket.socket):
+                return bool(getattr(session, "_pending_buffer", b"")) or bool(select.select([interface], [], [], 0)[0])
+            if (waiting := getattr(interface, "in_waiting", None)) is not None:  # pyserial's port
+                return waiting > 0
+            self._resource.timeout = 0
+            try:
+                return bool(self._resource.read_bytes(1))
+            except VisaIOError as error:
+                if error.error_code == StatusCode.error_timeout:
+                    return False
+                raise
 
     def _push(self, message: bytes) -> None:
         self._asked = _short(message)
@@ -383,7 +404,8 @@ def open_link(
     timeout_s: float = 2.0,
     read_termination: str | None = "\n",
     write_termination: str | None = "\n",
-    **visa_settings: object,
+    max_reply_bytes: int = CHUNK_BYTES,
+    **visa_settings: Any,
 ) -> Link:
     """Open a VISA resource by name and put a link around it; whoever answers there is asked by the driver's identify().
 
@@ -392,18 +414,22 @@ def open_link(
     InstrumentError  the resource cannot be opened: wrong name, nobody there, in use, no such interface
     """
     try:
-        resource = resource_manager.open_resource(resource_name, open_timeout=round(timeout_s * 1000))
-        return Link(
+        resource = resource_manager.open_resource(resource_name, open_timeout=round(timeout_s * 1000), **visa_settings)
+        link = Link(
             cast(MessageBasedResource, resource),
             clock,
             name=name,
             timeout_s=timeout_s,
             read_termination=read_termination,
             write_termination=write_termination,
+            max_reply_bytes=max_reply_bytes,
             visa_settings=visa_settings,
         )
+        if not link.has_device_clear:
+            link.flush_read_buffer()  # what a line has picked up before us is no answer
     except Exception as error:  # pyvisa-py reports a failed connection as a bare Exception
         raise _cannot_open(name, resource_name, error) from error
+    return link
 
 
 def _cannot_open(
@@ -423,8 +449,7 @@ def _tune_socket(resource: MessageBasedResource) -> None:
     pyvisa-py 0.8.1 offers no attribute for either and reports a refused port only at the first transfer. Without
     TCP_NODELAY a write followed by a query takes 44 ms.
     """
-    sessions: Any = getattr(resource.visalib, "sessions", None)
-    session: Any = sessions.get(resource.session) if isinstance(sessions, dict) else None
+    session = _pyvisa_py_session(resource)
     interface: Any = getattr(session, "interface", None)
     if not isinstance(interface, socket.socket):
         return
@@ -436,9 +461,14 @@ def _tune_socket(resource: MessageBasedResource) -> None:
         session.max_recv_size = CHUNK_BYTES
 
 
+def _pyvisa_py_session(resource: MessageBasedResource) -> Any:
+    """What pyvisa-py keeps of an open resource, None with other VISA libraries."""
+    sessions: Any = getattr(resource.visalib, "sessions", None)
+    return sessions.get(resource.session) if isinstance(sessions, dict) else None
+
+
 def _short(message: bytes) -> str:
-    text = repr(message[:60])[2:-1]
-    return f"'{text}'" + ("..." if len(message) > 60 else "")
+    return repr(message[:60].rstrip(b"\r\n"))[1:] + ("..." if len(message) > 60 else "")
 
 
 # --- the same for adapters that are not links (PyMeasure's own, used in a notebook or in a protocol test) ------------

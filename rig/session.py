@@ -111,6 +111,7 @@ class Session:
     seed      of everything random in a simulated bench
     device    serial number of the simulated film; None is the nominal, pristine one
     out       folder for run files, made when it is missing
+    faults    called with the simulated world (sim_instruments.world.World) before anything is opened: break what you like
     """
 
     def __init__(
@@ -121,12 +122,14 @@ class Session:
         seed: int = 0,
         device: str | None = None,
         out: Path | str = "runs",
+        faults: Callable[[Any], None] = lambda world: None,
     ) -> None:
         self.simulated = simulate or bench is None
         self.bench = _bench(bench)
         self.seed = seed
         self.device = device
         self.out = Path(out)
+        self.faults = faults
         self.world: Any = None  # of the last simulated run: the ground truth that tests judge by
 
     def sequence(self, source: Sequence | ConfigModel | Path | str) -> Sequence:
@@ -248,6 +251,7 @@ class Session:
 
             world = World(self.bench.description(), self.seed, self.device)
             clock = world
+            self.faults(world)
             self.world = world
             assumed = json.dumps(world.assumed())
             manager = ResourceManager(library_for(world))

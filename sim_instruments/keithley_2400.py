@@ -122,6 +122,8 @@ class Keithley2400Persona:
         """Let everything happen up to `t_ns`; return the output triggers since last time."""
         while (due_ns := self._due_ns()) is not None and due_ns <= t_ns:
             self._happen(due_ns)
+        if not self.meter.pulses:
+            return {}
         pulses, self.meter.pulses = self.meter.pulses, []
         emitted: dict[str, OutputPulses] = {}
         for connector, line in _LINES.items():
@@ -247,7 +249,7 @@ class Keithley2400Persona:
         elif trigger_ns is not None and trigger_ns <= t_ns:
             self.meter.trigger.proceed()
         elif message_ns is not None and message_ns <= t_ns:
-            self._parse(self._incoming.popleft()[1], t_ns)
+            self._parse(self._incoming.popleft()[1])
         self._settle(t_ns)
 
     def _settle(self, t_ns: int) -> None:
@@ -277,58 +279,61 @@ class Keithley2400Persona:
 
     # --- messages
 
-    def _parse(self, text: str, t_ns: int) -> None:
+    def _parse(self, text: str) -> None:
         parsed = TREE.parse(text)
-        message = _Message(deque(parsed.units), parsed.error)
-        waits = bool(self._queue)
-        self._queue.append(message)
-        if waits:
-            self._act_at_once(message, t_ns)
-
-    def _act_at_once(self, message: _Message, t_ns: int) -> None:
-        """Let the head of a message act past the messages that wait before it."""
-        for unit in tuple(message.units):
-            if not (unit.entry.at_once and self.meter.trigger.running):
-                return
-            if unit.entry.cancels:
-                self._queue = deque([message])
-            if not unit.entry.repeats:
-                message.units.remove(unit)
-            try:
-                unit.entry.run(self.meter, unit.params, t_ns)
-            except ScpiError as error:
-                self.meter.status.report(error.code)
-                message.units.clear()
-                message.error = 0
-            self.meter.refresh()
+        self._queue.append(_Message(deque(parsed.units), parsed.error))
 
     def _blocked(self, message: _Message) -> bool:
         return bool(message.units) and self.meter.trigger.running and not message.units[0].entry.at_once
 
     def _work(self, t_ns: int) -> None:
         """Execute what can be executed now."""
-        while self._queue and not self._blocked(self._queue[0]):
+        while self._queue:
             message = self._queue[0]
+            if self._blocked(message):
+                if not self._act_past_waiting(t_ns):
+                    return
+                continue
             if not message.started:
                 message.started = True
                 self._interrupt()
-            while message.units and not self._blocked(message):
-                self._execute(message, message.units.popleft(), t_ns)
             if message.units:
-                return
+                self._execute(message, message.units.popleft(), t_ns)
+                continue
             if message.error:
                 self.meter.status.report(message.error)
             if message.replies:
                 self._out.append((t_ns, b";".join(message.replies) + b"\n"))
             self._queue.popleft()
 
+    def _act_past_waiting(self, t_ns: int) -> bool:
+        """Let the head of a message act past the messages that wait before it; False when there is none to act."""
+        message = next((m for m in self._queue if m.units and m.units[0].entry.at_once), None)
+        if message is None:
+            return False
+        unit = message.units[0]
+        if unit.entry.cancels:
+            self._queue = deque([message])
+        if not unit.entry.repeats:
+            message.units.popleft()
+        try:
+            unit.entry.run(self.meter, unit.params, t_ns)
+        except ScpiError as error:
+            self._fail(message, error.code)
+        self.meter.refresh()
+        return True
+
+    def _fail(self, message: _Message, code: int) -> None:
+        """An error ends its message."""
+        self.meter.status.report(code)
+        message.units.clear()
+        message.error = 0
+
     def _execute(self, message: _Message, unit: Unit[Command], t_ns: int) -> None:
         try:
             reply = unit.entry.run(self.meter, unit.params, t_ns)
         except ScpiError as error:
-            self.meter.status.report(error.code)
-            message.units.clear()
-            message.error = 0
+            self._fail(message, error.code)
             reply = None
         else:
             if unit.entry.then is not None:
