@@ -42,6 +42,7 @@ NOT_A_READING = 9.9e37  # +9.91E37 not measured, +9.9E37 overflow
 LIST_VALUES_PER_MESSAGE = 100
 BUFFER_READINGS = 2500
 RANGE_REACH = 1.05  # a range reaches 105 % of its name
+LEVEL_TOLERANCE_V = 0.01  # the source's own steps are finer: 0.5 mV on the 20 V range, 5 mV on the 200 V range (from memory)
 READ_TIMEOUT_S = 5.0
 SECONDS_PER_READING = 0.01  # 60 characters of a buffer read-out at 57 600 baud
 
@@ -341,7 +342,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         """
         match self._program:
             case HoldLevel(voltage_v):
-                set_and_confirm(self, self.name, "source_voltage", voltage_v, tolerance=1e-5 * abs(voltage_v))
+                set_and_confirm(self, self.name, "source_voltage", voltage_v, LEVEL_TOLERANCE_V)
                 self.output_enabled = True
                 if not self.output_enabled:
                     raise InstrumentError(

@@ -84,6 +84,7 @@ class Link(Adapter):
         self._deadline = Deadline(clock, timeout_s)
         self._allowed_s = timeout_s
         self._asked = "nothing"
+        self._off_pending = False
         self._configure()
 
     def __repr__(self) -> str:
@@ -206,6 +207,7 @@ class Link(Adapter):
             with self._failures_told("taking"):
                 self._resource.timeout = self._left_ms()
                 self._resource.write_raw(content)
+            self._off_pending = False
             if question:
                 self.state = LinkState.AWAITING
 
@@ -300,10 +302,12 @@ class Link(Adapter):
                 with suppress(VisaIOError):
                     self._resource.clear()
             self._resource.write_raw(message)
+        self._off_pending = True
 
     def _drain(self) -> None:
-        with self._failures_told("being cleared by"):
-            if self.has_device_clear:
+        with self._failures_told("being cleared after"):
+            # a clear empties the instrument's input too: an off message it has not come to yet must not be lost
+            if self.has_device_clear and not self._off_pending:
                 self._resource.clear()
             self._resource.timeout = QUIET_MS
             for _ in range(STALE_ANSWERS):

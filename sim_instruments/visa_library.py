@@ -14,6 +14,7 @@ from pyvisa import rname
 from pyvisa.constants import (
     VI_TMO_INFINITE,
     AccessModes,
+    EventAttribute,
     EventMechanism,
     EventType,
     InterfaceType,
@@ -183,7 +184,7 @@ class SimulatedVisaLibrary(VisaLibraryBase):
 
     # --- attributes and events
 
-    def get_attribute(self, session: Any, attribute: ResourceAttribute) -> tuple[Any, StatusCode]:
+    def get_attribute(self, session: Any, attribute: ResourceAttribute | EventAttribute) -> tuple[Any, StatusCode]:
         """Return an attribute of a conversation."""
         talk = self._conversations.get(session)
         if talk is None or attribute not in talk.attributes:

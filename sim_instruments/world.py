@@ -7,7 +7,7 @@ the time was cut.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -82,6 +82,14 @@ class RecordedTerminal:
         self.film.set_voltage(voltage_v, t_ns)
 
 
+class Source(Protocol):
+    """A voltage source that can be told that its load has changed."""
+
+    def load_changed(self, t_ns: int) -> None:
+        """Regulate anew at `t_ns`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a persona may need of the world when it is made."""
@@ -128,6 +136,7 @@ class World:
         self.cables: list[Cable] = [
             Cable(cable["from"], cable["to"], cable["load"] == "high_z") for cable in description["cables"]
         ]
+        self._load_changes: list[int] = []
         self._t_ns = START_NS
         self._run(START_NS)
 
@@ -142,8 +151,17 @@ class World:
 
     def advance_to(self, t_ns: int) -> None:
         """Let everything happen up to `t_ns`; earlier times are a no-op."""
+        while self._load_changes and self._load_changes[0] <= max(t_ns, self._t_ns):
+            changed_ns = max(self._load_changes.pop(0), self._t_ns)
+            self._run(changed_ns)
+            self.source.load_changed(changed_ns)
         if t_ns > self._t_ns:
             self._run(t_ns)
+
+    @property
+    def source(self) -> Source:
+        """Get the voltage source as what regulates the film's voltage."""
+        return cast(Source, self.personas["voltage_source"])
 
     def assumed(self) -> dict[str, str]:
         """What this bench takes for granted because nobody has measured it: name -> value, for the run file."""
@@ -156,41 +174,42 @@ class World:
                 return cable
         raise KeyError(target)
 
+    def add_leak(self, resistance_ohm: float, t_ns: int) -> None:
+        """From `t_ns` (now or later) on a resistance lies across the film; the source regulates at that very moment."""
+        self.film.add_leak(resistance_ohm, t_ns)
+        self._load_changes = sorted([*self._load_changes, t_ns])
+
     def _run(self, t_ns: int) -> None:
-        # edges run in circles (source -> delay generator -> source), so repeat until no wire carries anything new;
-        # light is collected last, when every pulse up to t has left the laser
-        since_ns = self._t_ns
-        due = [role for role in self.personas if role != "spectrometer"]
+        # the delay generator first: its edges reach the source before that has run on; what comes back goes round again
+        since_ns, unasked = self._t_ns, {cable.target for cable in self.cables if cable.fault is not None}
+        due = ["laser_trigger", "voltage_source"]
         while due:
-            emitted = {
-                f"{role}.{connector}": pulses
-                for role in due
-                for connector, pulses in self.personas[role].run_until(t_ns).items()
-                if len(pulses)
-            }
-            due = self._carry(emitted, since_ns, t_ns)
-            since_ns = t_ns  # a faulty cable makes pulses of its own once
+            role = due.pop(0)
+            outputs = self.personas[role].run_until(t_ns)
+            for cable in self.cables:
+                origin, connector = cable.source.split(".", 1)
+                if origin != role:
+                    continue
+                pulses = outputs.get(connector, _NOTHING)
+                if cable.fault is not None and (len(pulses) or cable.target in unasked):
+                    # what a faulty cable makes up, it makes up once
+                    pulses = cable.fault(pulses, since_ns if cable.target in unasked else t_ns, t_ns)
+                    unasked.discard(cable.target)
+                if len(pulses):
+                    reached = self._deliver(cable, pulses)
+                    due += [reached] if reached in ("laser_trigger", "voltage_source") and reached not in due else []
         self.personas["spectrometer"].run_until(t_ns)
         self._t_ns = t_ns
 
-    def _carry(self, emitted: Mapping[str, OutputPulses], since_ns: int, t_ns: int) -> list[str]:
-        """Take pulses along the cables; return the roles they reach that may send pulses in turn."""
-        reached: dict[str, None] = {}
-        for cable in self.cables:
-            pulses = emitted.get(cable.source)
-            if cable.fault is not None and (pulses is not None or since_ns < t_ns):
-                pulses = cable.fault(_NOTHING if pulses is None else pulses, since_ns, t_ns)
-            if pulses is None or not len(pulses):
-                continue
-            role, connector = cable.target.split(".", 1)
-            edges = cable.edges(pulses)
-            if role != "laser":
-                self.personas[role].receive_edges(connector, edges)
-                if role != "spectrometer":
-                    reached[role] = None
-            elif edges.high_v >= LASER_INPUT_MIN_V > edges.low_v:
-                self.light_path.laser_triggered(edges)
-        return list(reached)
+    def _deliver(self, cable: Cable, pulses: OutputPulses) -> str:
+        """Pulses arrive at the far end of a cable; return the role they reach."""
+        role, connector = cable.target.split(".", 1)
+        edges = cable.edges(pulses)
+        if role != "laser":
+            self.personas[role].receive_edges(connector, edges)
+        elif edges.high_v >= LASER_INPUT_MIN_V > edges.low_v:
+            self.light_path.laser_triggered(edges)
+        return role
 
 
 _EMPTY = np.empty(0, dtype=np.int64)

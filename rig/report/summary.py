@@ -1,14 +1,23 @@
-"""Results and the frame ledger as rich tables for the terminal, and results as plain numbers for --json. Nothing is printed."""
+"""What a person reads of a run and of an error: tables and texts for the terminal; and the results as plain numbers for --json.
+
+Nothing is printed here. Everything fits 80 columns, and an error fits one screen.
+"""
 
 import math
+import textwrap
+import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from drivers.errors import RefusedError, RigError
 from rig.analysis.statistics import Value
 from rig.analysis.switching import SwitchingResult, Verdict
+from rig.safety import SafeReport
 
 JSON_KEYS = (
     "off_peak_nm",
@@ -20,6 +29,12 @@ JSON_KEYS = (
     "correlation_520_535",
     "off_drift",
 )
+PAIRS_PER_ROW = 4
+REASON_LINES = 14  # of the 25 that a screen has
+FIELD_LINES = 3
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
 
 
 def value_text(value: Value) -> str:
@@ -38,17 +53,27 @@ def value_text(value: Value) -> str:
     return f"{value.value:.{places}f} ± {shown:.{places}f}{unit}"
 
 
+def duration_text(duration_s: float) -> str:
+    """Seconds as a person says them: "24.3 s", "12 min 5 s", "3 h 20 min"."""
+    if not duration_s >= 60:
+        return f"{duration_s:.1f} s"
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
 def results_table(verdicts: Sequence[Verdict]) -> Table:
     """Claims of the paper against the run: value ± half of the 95 % interval, paper's value, rule, verdict."""
-    table = Table(title="Results", title_justify="left")
-    for name in ("claim", "quantity", "measured", "paper", "rule", "verdict"):
-        table.add_column(name, justify="right" if name == "measured" else "left")
+    table = Table(title="Results (± half of the 95 % interval)", **_PLAIN)
+    for name in ("claim", "quantity", "measured", "paper", "passes if", "verdict"):
+        table.add_column(name, no_wrap=name == "measured")
     for v in verdicts:
         measured = value_text(Value(v.value, v.ci95, v.unit))
         table.add_row(v.claim, v.quantity, measured, v.paper, v.rule, _VERDICTS[v.passed])
     return table
 
 
+_PLAIN: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
 _VERDICTS = {
     True: Text("pass", style="bold green"),
     False: Text("FAIL", style="bold red"),
@@ -62,23 +87,106 @@ def outcome_text(result: SwitchingResult) -> Text:
     return Text.assemble((word, style), f": {result.reason}")
 
 
-def ledger_table(ledger: Mapping[str, int]) -> Table:
-    """Frames by what became of them (triggers, frames, assigned, unassigned, lost, ...), in the order given."""
-    table = Table(title="Frames", title_justify="left", show_header=False)
-    table.add_column("what")
-    table.add_column("number", justify="right")
-    for name, number in ledger.items():
-        table.add_row(name.replace("_", " "), f"{number:,}".replace(",", " "))
+def ledger_table(ledger: Mapping[str, int | Mapping[str, int]]) -> Table:
+    """Frames by what became of them, four to a row in the order given; a mapping inside begins a row under its own name."""
+    table = Table(title="Frames", show_header=False, **{**_PLAIN, "box": None, "padding": (0, 2, 0, 0)})
+    for _ in range(PAIRS_PER_ROW):
+        table.add_column()
+        table.add_column(justify="right")
+    _add_pairs(table, {name: number for name, number in ledger.items() if isinstance(number, int)})
+    for name, inner in ledger.items():
+        if not isinstance(inner, int):
+            table.add_row(f"{_spaced(name)}:")
+            _add_pairs(table, inner)
     return table
 
 
-def results_json(result: SwitchingResult) -> dict[str, Any]:
+def _add_pairs(table: Table, numbers: Mapping[str, int]) -> None:
+    cells = [cell for name, number in numbers.items() for cell in (_spaced(name), f"{number:,}".replace(",", " "))]
+    for start in range(0, len(cells), 2 * PAIRS_PER_ROW):
+        table.add_row(*cells[start : start + 2 * PAIRS_PER_ROW])
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def hardware_text(report: SafeReport) -> str:
+    """One line when every instrument has confirmed that it is off, a line per instrument when not."""
+    names = {_spaced(role): proof for role, proof in report.instruments.items()}
+    if report.safe:
+        return f"off, confirmed by read-back ({', '.join(names)})" if names else str(report)
+    return "\n".join(f"{name}: {how.value} ({detail})" for name, (how, detail) in names.items())
+
+
+def error_text(error: BaseException, hardware: str = "", width: int = 80) -> str:
+    """Say what happened, where, in which state the hardware is and what to do next, in at most 25 lines of `width`.
+
+    Parameters
+    ----------
+    hardware  what is known of the outputs by now, when that is more than the error itself knew
+    """
+    if not isinstance(error, RigError):
+        error = _defect(error)
+    lines = _wrapped(error.what, "", width)
+    reasons = error.reasons if isinstance(error, RefusedError) else ()
+    for number, reason in enumerate(reasons):
+        more = _wrapped(str(reason), "  - ", width)
+        if number and len(lines) + len(more) > REASON_LINES:
+            lines.append(f"  - and {len(reasons) - number} more")
+            break
+        lines += more
+    fields = {"where": error.where, "hardware": hardware or error.hardware_state, "next": error.next_step}
+    for name, text in fields.items():
+        for number, line in enumerate(text.splitlines()[:FIELD_LINES]):
+            lines += _wrapped(line, f"  {name + ':':10}" if number == 0 else " " * 12, width)
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, label: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(width, 40),
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+        max_lines=FIELD_LINES + 1,
+        placeholder=" ...",
+    )
+
+
+def _defect(error: BaseException) -> RigError:
+    """Tell an error that nobody foresaw in the four sentences of all others."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = [f"{Path(frame.filename).name}:{frame.lineno} ({frame.name})" for frame in frames]
+    return RigError(
+        f"The program itself failed: {type(error).__name__}: {error}",
+        where=" > ".join(places),
+        hardware_state="not known here",
+        next_step="this is a defect of the program or of the measurement: please report it with these lines and the sequence",
+    )
+
+
+# --- plain numbers ----------------------------------------------------------------------------------------------------
+
+
+def results_json(result: SwitchingResult | None) -> dict[str, Any]:
     """Results as plain numbers: {"off_peak_nm": {"value", "ci95", "unit"}, ..., "per_cycle": [{"cycle", ...}, ...]}.
 
-    `ci95` is [lo, hi] or None, `value` is None where a line is absent; NaN and infinity never appear.
+    `ci95` is [lo, hi] or None, `value` is None where a line is absent, everywhere when there is no result; NaN and infinity
+    never appear.
     """
+    if result is None:
+        return {**{key: {"value": None, "ci95": None, "unit": _UNITS.get(key[-3:], "")} for key in JSON_KEYS}, "per_cycle": []}
     per_cycle = [{"cycle": one.cycle, **_numbers(one)} for one in result.per_cycle]
     return {**_numbers(result), "per_cycle": per_cycle}
+
+
+_UNITS = {"_nm": "nm"}
 
 
 def _numbers(result: SwitchingResult) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from rig.session import RunResult, Session
 MODES = ("gated", "stepped")
 
 
-def run_one(folder: Path, mode: str, *, seed: int = 1, device: str | None = None, **parameters: float) -> tuple[Session, RunResult]:
+def run_one(
+    folder: Path, mode: str, *, seed: int = 1, device: str | None = None, **parameters: float
+) -> tuple[Session, RunResult]:
     session = Session(out=folder, seed=seed, device=device)
     return session, session.run(Sequence.of(OnOff(**parameters), title="test", sample="film", mode=mode))
 
@@ -76,7 +78,7 @@ def test_every_claim_that_the_run_can_judge_passes(nominal: tuple[Session, RunRe
     assert result.record is not None
     verdicts = {verdict.quantity: verdict.passed for verdict in result.record.verdicts}
     assert {verdict.claim for verdict in result.record.verdicts} == {"C06", "C08", *(f"C{n}" for n in range(16, 23))}
-    assert verdicts and all(passed is True for passed in verdicts.values()), verdicts
+    assert all(passed is True for passed in verdicts.values()), verdicts
 
 
 def test_voltage_and_current_are_read_before_during_and_after(nominal: tuple[Session, RunResult]) -> None:
@@ -87,7 +89,8 @@ def test_voltage_and_current_are_read_before_during_and_after(nominal: tuple[Ses
         for stretch in range(12):
             frames_ns = rows["host_time_ns"][rows["stretch"] == stretch]
             near = readings["t_ns"]
-            assert near[near <= frames_ns[0]].size and near[near >= frames_ns[-1]].size
+            assert (near <= frames_ns[0]).any()
+            assert (near >= frames_ns[-1]).any()
             inside = near[(near >= frames_ns[0] - 100_000_000) & (near <= frames_ns[-1] + 100_000_000)]
             assert np.diff(inside).max() <= 100_000_000
         assert np.abs(rows["measured_age_s"]).max() <= 0.1
@@ -136,19 +139,33 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, mode: str) -> None:
     assert contents[0] != contents[2]
 
 
+# Claims that say how the film switches hold for every film that does; absolute wavelengths are the nominal film's: others differ
+# by 3 meV (0.7 nm), 0.8 nm and 3 % (1 sigma), so theirs are compared with their own truth.
+SWITCHING = {"C06", "C08", "C16", "C20", "C21", "C22"}
+
+
 def test_films_that_switch_pass_and_films_that_do_not_are_said_not_to(tmp_path: Path) -> None:
-    """Full-length acceptance for 20 serials runs in benchmarks/; here six, shorter stretches, both ends of the population."""
-    seen = set()
-    for number in range(6):
-        session, result = run_one(tmp_path, "stepped", device=f"NC-{number:03d}", on_time_s=0.4, off_time_s=0.4)
-        threshold = session.world.film.native_threshold(20.0)
+    """Twenty fixed serials; benchmarks/device_population.py does the same at full length."""
+    seen = []
+    for number in range(20):
+        session, result = run_one(tmp_path, "stepped", device=f"NC-{number:03d}", on_time_s=0.3, off_time_s=0.3)
+        film, results = session.world.film, result.results
+        threshold = film.native_threshold(20.0)
         assert result.outcome.fault is None
-        assert result.results is not None
+        failed = {verdict.claim for verdict in result.record.verdicts if verdict.passed is not True}
         if threshold <= 34.0:
-            assert result.results.switched, result.results.reason
-            seen.add("switched")
+            assert results.switched, results.reason
+            assert not failed & SWITCHING, (number, failed)
+            own_nm = 535.46 - 535.46**2 / 1239.842 * film.parameters.energy_shift_ev
+            assert results.on_peak_nm.value == pytest.approx(own_nm, abs=0.6)
+            assert results.off_peak_nm.value == pytest.approx(film.parameters.se_nm, abs=0.7)
+            assert results.off_fwhm_nm.value == pytest.approx(film.parameters.se_width_nm, abs=0.5)
+            seen.append("switched")
         if threshold > 40.0:
-            assert not result.results.switched
-            assert result.results.on_peak_nm.value is None
-            seen.add("not switched")
-    assert "switched" in seen
+            assert not results.switched
+            assert results.on_peak_nm.value is None
+            assert failed & SWITCHING
+            seen.append("not switched")
+        result.path.unlink()
+    assert seen.count("switched") >= 10
+    assert seen.count("not switched") >= 2

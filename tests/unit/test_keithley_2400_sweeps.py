@@ -316,6 +316,7 @@ def test_reset_drops_what_waits(bench: Bench) -> None:
     bench.write("OUTP ON;:SOUR:VOLT 7", "*IDN?", "*RST")
     assert bench.load.voltage_v == 0.0
     assert bench.silent()
+    assert bench.errors() == []  # a dropped query leaves no reply to interrupt
     assert bench.ask("OUTP?;:SOUR:VOLT?;:SOUR:VOLT:MODE?") == "0;+0.000000E+00;FIX"
 
 

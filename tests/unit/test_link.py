@@ -457,6 +457,16 @@ def test_off_goes_out_while_an_answer_is_unread(resource: str) -> None:
     assert ask(link, "I?") == "1e-3"
 
 
+@pytest.mark.parametrize("resource", [GPIB, USB])
+def test_an_off_message_is_not_cleared_away_by_the_resync_after_it(resource: str) -> None:
+    device = Device(SLOW)
+    link = doubtful(device, resource)
+    link.write_now(b"OFF\n")
+    link.resync(fence(link))
+    assert device.log[:2] == ["device clear", b"OFF\n"]
+    assert "device clear" not in device.log[2:]
+
+
 def test_off_leaves_a_ready_link_ready() -> None:
     device = Device(SLOW)
     link = connect(device)

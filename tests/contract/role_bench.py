@@ -1,0 +1,428 @@
+"""The bench of the role contracts: any driver in its role on the simulated world, every wire watched and breakable.
+
+What a contract asserts is read from the world's own record (terminal voltage, pulses that left an output, exposures), never from
+what a driver believes. A new model is one driver, one persona and one row of FACTS.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from pyvisa import ResourceManager
+from pyvisa.constants import StatusCode
+from pyvisa.errors import VisaIOError
+
+from drivers import obp
+from drivers.link import Link
+from drivers.registry import DriverEntry, entries, find
+from drivers.roles import (
+    BurstProgram,
+    ExposureProgram,
+    FrameBatch,
+    HoldLevel,
+    LaserTrigger,
+    LevelList,
+    PulseOutput,
+    SourceLimits,
+    Spectrometer,
+    VoltageSource,
+)
+from rig.bench import default_bench
+from sim_instruments.keithley_2400 import Keithley2400Persona, Keithley2400Quirks
+from sim_instruments.persona import Edges, OutputPulses, Persona
+from sim_instruments.visa_library import library_for
+from sim_instruments.world import FaultyCable, World
+
+US, MS, S = 1_000, 1_000_000, 1_000_000_000
+LIMITS = SourceLimits(-20.0, 20.0, 1e-3)
+GPIB, LINE = "GPIB0::7::INSTR", "TCPIP::192.0.2.7::4001::SOCKET"  # with a device clear, and without
+NEVER_NS = 2**62
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a contract has to know of a model besides its driver.
+
+    Parameters
+    ----------
+    resources      links it can be on
+    question       bytes of a question, complete
+    command        bytes of a harmless command, complete; cut short it is half a command
+    by_hand        what somebody at the front panel does: output on, fires by itself, or measures without end
+    on_a_line      makes the persona for links without a device clear, where it is not the same
+    trigger_input  the source's connector for steps
+    """
+
+    resources: tuple[str, ...]
+    question: bytes
+    command: bytes
+    by_hand: bytes
+    on_a_line: Callable[[World], Persona] | None = None
+    trigger_input: str = ""
+
+
+FACTS = {
+    "keithley-2400": ModelFacts(
+        (GPIB, LINE),
+        b"*IDN?\n",
+        b":SENS:CURR:NPLC 0.1\n",
+        b":SOUR:VOLT:RANG 20;:SOUR:VOLT 15;:OUTP ON\n",
+        lambda world: Keithley2400Persona(
+            world.terminal, np.random.default_rng(1), quirks=Keithley2400Quirks(serial_link=True)
+        ),
+        "trigger_link_1",
+    ),
+    "srs-dg645": ModelFacts((LINE, GPIB), b"*IDN?\n", b"BURC 17\n", b"TRAT 1000;TSRC 0\n"),
+    "ocean-fx": ModelFacts(
+        (LINE,),
+        obp.frame(0x000100),
+        obp.frame(0x120010, b"\x01\x00"),
+        obp.frame(0x100810, b"\x01") + obp.frame(0x110110, b"\x00") + obp.frame(0x100902),
+    ),
+}
+
+
+def of_role(role: str) -> list[Any]:
+    """Parameters (entry, resource) for every driver of a role on every link it can be on."""
+    return [
+        pytest.param((entry, resource), id=f"{entry.model}-{'line' if resource == LINE else resource[:4]}")
+        for entry in entries()
+        if entry.role == role
+        for resource in FACTS[entry.model].resources
+    ]
+
+
+class Wire:
+    """A persona with its wires watched. Fulfils Persona.
+
+    Parameters
+    ----------
+    traffic   (time, "write" or "clear", bytes) as the instrument got them
+    lose      so many replies never arrive
+    late_ns   the next reply arrives so much later
+    double    the next reply arrives twice
+    rewrite   (old, new) bytes in every reply
+    cut_at    so many bytes of the next write arrive, then the transfer fails
+    """
+
+    def __init__(self, persona: Persona) -> None:
+        self.persona = persona
+        self.traffic: list[tuple[int, str, bytes]] = []
+        self.emitted: dict[str, list[OutputPulses]] = {}
+        self.lose = 0
+        self.late_ns = 0
+        self.double = False
+        self.rewrite: tuple[bytes, bytes] | None = None
+        self.cut_at: int | None = None
+        self._lost = False
+        self._line: deque[tuple[int, bytes]] = deque()
+
+    def run_until(self, t_ns: int) -> dict[str, OutputPulses]:
+        pulses = self.persona.run_until(t_ns)
+        for connector, some in pulses.items():
+            if len(some):
+                self.emitted.setdefault(connector, []).append(some)
+        return pulses
+
+    def receive_edges(self, connector: str, edges: Edges) -> None:
+        self.persona.receive_edges(connector, edges)
+
+    def receive(self, data: bytes, t_ns: int) -> None:
+        cut, self.cut_at = self.cut_at, None
+        data = data[:cut]
+        self.traffic.append((t_ns, "write", data))
+        self._lost = False
+        self.persona.receive(data, t_ns)
+        if cut is not None:
+            raise VisaIOError(StatusCode.error_io)
+
+    def reply_ready_ns(self, t_ns: int) -> int | None:
+        ready_ns = self.persona.reply_ready_ns(t_ns)
+        while ready_ns is not None and ready_ns <= t_ns and (self.lose or self.late_ns or self.double or self.rewrite):
+            self._carry(t_ns)
+            ready_ns = self.persona.reply_ready_ns(t_ns)
+        if self._line:
+            return self._line[0][0]
+        return NEVER_NS if ready_ns is None and self._lost else ready_ns
+
+    def _carry(self, t_ns: int) -> None:
+        reply, ended = b"", False
+        while not ended:
+            part, ended = self.persona.take(1 << 20, t_ns)
+            reply += part
+        if self.lose:
+            self.lose, self._lost = self.lose - 1, True
+            return
+        if self.rewrite:
+            reply = reply.replace(*self.rewrite)
+        self._line.extend([(t_ns + self.late_ns, reply)] * (2 if self.double else 1))
+        self.late_ns, self.double = 0, False
+
+    def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
+        if not self._line:
+            return self.persona.take(max_bytes, t_ns)
+        ready_ns, reply = self._line.popleft()
+        if ready_ns > t_ns or len(reply) > max_bytes:
+            count = 0 if ready_ns > t_ns else max_bytes
+            self._line.appendleft((ready_ns, reply[count:]))
+            return reply[:count], False
+        return reply, True
+
+    def device_clear(self, t_ns: int) -> None:
+        self.traffic.append((t_ns, "clear", b""))
+        self._line.clear()
+        self.persona.device_clear(t_ns)
+
+
+class RoleBench:
+    """The default bench, with `entry` in its role on `resource`.
+
+    Parameters
+    ----------
+    timeout_s  of every link (s)
+    """
+
+    def __init__(
+        self, entry: DriverEntry | None = None, resource: str = GPIB, *, seed: int = 1, timeout_s: float = 2.0
+    ) -> None:
+        description = default_bench().description()
+        if entry is not None:
+            description[entry.role] |= {"model": entry.model, "resource": resource}
+        source_input = f"voltage_source.{FACTS[description['voltage_source']['model']].trigger_input}"
+        for cable in description["cables"]:
+            if cable["to"].startswith("voltage_source."):
+                cable["to"] = source_input
+        self.world = World(description, seed)
+        self.step_cable = self.world.cable_to(source_input)
+        self.wires: dict[str, Wire] = {}
+        self.entries = {role: find(description[role]["model"], role) for role in self.world.personas}
+        self.facts = {role: FACTS[entry.model] for role, entry in self.entries.items()}
+        for role, persona in self.world.personas.items():
+            facts = self.facts[role]
+            if self.world.resources[role] == LINE and facts.on_a_line is not None:
+                persona = facts.on_a_line(self.world)
+            self.wires[role] = Wire(persona)
+        self.world.personas.update(self.wires)
+        self.manager = ResourceManager(library_for(self.world))
+        self.links: dict[str, Link] = {}
+        self.instruments: dict[str, Any] = {}
+        for role, driver in self.entries.items():
+            self.links[role] = driver.open_link(self.manager, self.world.resources[role], self.world, timeout_s=timeout_s)
+            self.instruments[role] = driver.build(self.links[role])
+
+    # --- the instruments
+
+    @property
+    def source(self) -> VoltageSource:
+        return self.instruments["voltage_source"]
+
+    @property
+    def laser(self) -> LaserTrigger:
+        return self.instruments["laser_trigger"]
+
+    @property
+    def spectrometer(self) -> Spectrometer:
+        return self.instruments["spectrometer"]
+
+    def now_ns(self) -> int:
+        return self.world.now_ns()
+
+    def wait(self, duration_s: float) -> None:
+        self.world.sleep(duration_s)
+
+    def by_hand(self, role: str) -> None:
+        """Somebody at the front panel; then a moment for the instrument."""
+        self.wires[role].persona.receive(self.facts[role].by_hand, self.now_ns())
+        self.wait(0.02)
+
+    def steps_at(self, *t_ns: int) -> None:
+        """Edges arrive at the source's step input at these times (negative pulses of 20 us, TTL)."""
+        self.step_cable.fault = FaultyCable(invented_ns=t_ns, idle_v=2.5, active_v=0.0)
+
+    def steps_after(self, *after_s: float) -> list[int]:
+        """The same, some time from now (s); returns when."""
+        times = [self.now_ns() + round(t * S) for t in after_s]
+        self.steps_at(*times)
+        return times
+
+    def bursts(
+        self, shots: int, period_ns: int = MS, *, outputs: Sequence[PulseOutput] | None = None, first_only: bool = True
+    ) -> None:
+        """Prepare, load and arm the laser trigger."""
+        self.laser.prepare()
+        self.laser.load(BurstProgram(period_ns, tuple(USUAL_OUTPUTS if outputs is None else outputs), first_only))
+        self.laser.arm(shots)
+
+    def all_frames(self) -> FrameBatch:
+        """Everything that waits in the spectrometer, request by request."""
+        batches = [self.spectrometer.collect()]
+        while len(batches[-1]):
+            batches.append(self.spectrometer.collect())
+        return FrameBatch(
+            *(np.concatenate([getattr(b, field) for b in batches]) for field in ("spectra", "device_time_us", "count"))
+        )
+
+    # --- the truth
+
+    @property
+    def voltage_v(self) -> float:
+        return self.world.terminal.record.voltage_v[-1]
+
+    def voltages_since(self, t_ns: int) -> list[float]:
+        """Terminal voltages (V) from `t_ns` on, the one at `t_ns` first."""
+        record = self.world.terminal.record
+        return [
+            float(record.at(np.array([t_ns]))[0]),
+            *(v for t, v in zip(record.t_ns, record.voltage_v, strict=True) if t > t_ns),
+        ]
+
+    def steps_since(self, t_ns: int) -> list[tuple[int, float]]:
+        """Changes (time, V) of the terminal voltage after `t_ns`."""
+        record = self.world.terminal.record
+        return [(t, v) for t, v in zip(record.t_ns, record.voltage_v, strict=True) if t > t_ns]
+
+    def pulses(self, connector: str, role: str = "laser_trigger") -> tuple[list[int], list[int]]:
+        """Begins and ends (ns) of everything that left an output."""
+        parts = self.wires[role].emitted.get(connector, [])
+        return [int(t) for p in parts for t in p.begin_ns], [int(t) for p in parts for t in p.end_ns]
+
+    def pulses_since(self, t_ns: int) -> dict[str, int]:
+        """How many pulses began after `t_ns`, per output of the laser trigger, only outputs with some."""
+        counts = {name: sum(t > t_ns for t in self.pulses(name)[0]) for name in self.wires["laser_trigger"].emitted}
+        return {name: count for name, count in counts.items() if count}
+
+    def light_ns(self) -> list[int]:
+        """When the film was hit; nothing that happened before may be looked at with the spectrometer afterwards."""
+        self.world.light_path.emit_until(self.now_ns())
+        return self.world.light_path.record.pulses["t_ns"].tolist()
+
+    def exposures_ns(self) -> list[int]:
+        """When exposures that came to their end were opened."""
+        self.wires["spectrometer"].persona.receive(b"", self.now_ns())  # it renders when it is spoken to
+        return self.world.light_path.record.exposures["open_ns"].tolist()
+
+
+USUAL_OUTPUTS = (
+    PulseOutput("T0", 0, 0, 5.0, high_z=True, positive=False),
+    PulseOutput("AB", 300 * US, 10 * US, 2.5, high_z=False, positive=True),
+    PulseOutput("EF", 400 * US, 10 * US, 2.5, high_z=False, positive=True),
+)
+
+
+# --- states to start from, per role -------------------------------------------------------------------------------
+
+
+def _hold(bench: RoleBench) -> None:
+    bench.source.prepare(LIMITS)
+    bench.source.load(HoldLevel(20.0))
+    bench.source.arm()
+    assert bench.voltage_v == 20.0
+
+
+def _list_loaded(bench: RoleBench) -> None:
+    bench.source.prepare(LIMITS)
+    bench.source.load(LevelList((20.0, 10.0, -20.0, 0.0), FIRST_LINE))
+
+
+def _list_armed(bench: RoleBench) -> None:
+    _list_loaded(bench)
+    bench.source.arm()
+    bench.wait(0.02)
+
+
+def _list_walking(bench: RoleBench) -> None:
+    _list_armed(bench)
+    bench.steps_after(0.01)
+    bench.wait(0.02)
+    assert bench.voltage_v == 20.0
+
+
+def _list_over(bench: RoleBench) -> None:
+    _list_armed(bench)
+    bench.steps_after(0.01, 0.03, 0.05, 0.07)
+    bench.wait(0.1)
+
+
+FIRST_LINE = 1
+
+
+def _laser_loaded(bench: RoleBench) -> None:
+    bench.bursts(5000)
+
+
+def _laser_bursting(bench: RoleBench) -> None:
+    bench.bursts(8000)
+    bench.laser.fire()
+    bench.wait(0.05)
+    assert len(bench.pulses("EF")[0]) > 40
+
+
+def _laser_done(bench: RoleBench) -> None:
+    bench.bursts(20)
+    bench.laser.fire()
+    bench.wait(0.05)
+
+
+def _exposures_loaded(bench: RoleBench) -> None:
+    bench.spectrometer.prepare()
+    bench.spectrometer.load(ExposureProgram(500 * US, "external_edge"))
+
+
+def _exposures_armed(bench: RoleBench) -> None:
+    _exposures_loaded(bench)
+    bench.spectrometer.arm()
+
+
+def _exposing_a_train(bench: RoleBench) -> None:
+    _exposures_armed(bench)
+    bench.bursts(400, 20 * MS)
+    bench.laser.fire()
+    bench.wait(0.1)
+
+
+def _exposing_for_long(bench: RoleBench) -> None:
+    bench.spectrometer.prepare()
+    bench.spectrometer.load(ExposureProgram(8 * S, "software"))
+    bench.spectrometer.arm()
+    bench.spectrometer.trigger()
+    bench.wait(0.1)
+
+
+State = Callable[[RoleBench], None]
+STATES: dict[str, dict[str, State]] = {
+    "voltage_source": {
+        "fresh": lambda bench: None,
+        "by hand": lambda bench: bench.by_hand("voltage_source"),
+        "prepared": lambda bench: bench.source.prepare(LIMITS),
+        "holding": _hold,
+        "list loaded": _list_loaded,
+        "list armed": _list_armed,
+        "list walking": _list_walking,
+        "list over": _list_over,
+    },
+    "laser_trigger": {
+        "fresh": lambda bench: None,
+        "by hand": lambda bench: bench.by_hand("laser_trigger"),
+        "prepared": lambda bench: bench.laser.prepare(),
+        "armed": _laser_loaded,
+        "bursting": _laser_bursting,
+        "burst over": _laser_done,
+    },
+    "spectrometer": {
+        "fresh": lambda bench: None,
+        "by hand": lambda bench: bench.by_hand("spectrometer"),
+        "prepared": lambda bench: bench.spectrometer.prepare(),
+        "loaded": _exposures_loaded,
+        "armed": _exposures_armed,
+        "exposing a train": _exposing_a_train,
+        "exposing for long": _exposing_for_long,
+    },
+}
+
+
+def states_of(role: str) -> list[Any]:
+    """Parameters, one per state of a role."""
+    return [pytest.param(state, id=name) for name, state in STATES[role].items()]
