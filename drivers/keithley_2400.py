@@ -31,11 +31,13 @@ from drivers.scpi import (
     set_and_confirm,
     subset,
     switch,
+    unexpected,
 )
 
 ELEMENTS = ("VOLT", "CURR", "RES", "TIME", "STAT")  # a reading holds its elements in this order, whatever was asked for
 ARM_SOURCES = ("IMM", "TLIN", "TIM", "MAN", "BUS", "NST", "PST", "BST")
 READING = ("VOLT", "CURR", "TIME", "STAT")
+MEASURE = ":OUTP?;:READ?"
 EVENTS = ("SOUR", "DEL", "SENS", "NONE")
 STATUS_COMPLIANCE = 1 << 3
 NOT_A_READING = 9.9e37  # +9.91E37 not measured, +9.9E37 overflow
@@ -365,15 +367,23 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         ------
         InstrumentError  the output is off or a list runs: nothing was measured and nothing switched
         """
-        if not self.output_enabled:
+        # one message: with the output off the instrument answers the first half and refuses the second (error +803)
+        with conversation(self.adapter, READ_TIMEOUT_S):
+            output, _, elements = self.ask(MEASURE).partition(";")
+        if output.strip() == "0" and not elements:
             raise InstrumentError(
-                f"{self.name} was asked to measure while its output is off.",
+                f"{self.name} was asked to measure while its output is off: {'; '.join(self.errors())}",
                 where=self.name,
                 hardware_state="output off, confirmed",
                 next_step="arm() a level first; reading never switches the output on",
             )
-        with conversation(self.adapter, READ_TIMEOUT_S):
-            return _reading(self.numbers(":READ?", len(READING)))
+        try:
+            numbers = [float(element) for element in elements.split(",")]
+        except ValueError:
+            numbers = []
+        if output.strip() != "1" or len(numbers) != len(READING):
+            raise unexpected(MEASURE, f"{output};{elements}")
+        return _reading(numbers)
 
     def collect(self) -> list[SourceReading]:
         """Fetch what the list measured, one reading per executed point; a list that still waits is ended, output off."""

@@ -28,9 +28,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("sequences", type=Path, nargs="+", metavar="SEQUENCE.toml")
     bench_options(run)
     run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="folder for run files (default runs/)")
-    run.add_argument("--seed", type=int, default=0, metavar="N", help="of a simulated bench's noise (default 0)")
-    run.add_argument("--device", metavar="SERIAL", help="serial number of the simulated film (default: a nominal one)")
-    run.add_argument("--quiet", action="store_true", help="no progress, no tables")
+    run.add_argument("--seed", type=_seed, default=0, metavar="N", help="of a simulated bench's noise (default 0)")
+    run.add_argument(
+        "--device", type=_serial, metavar="SERIAL", help="serial number of the simulated film (default: a nominal one)"
+    )
+    run.add_argument("--quiet", action="store_true", help="no progress, no tables; faults are still told")
     run.add_argument("--json", action="store_true", help="the last line is one JSON object; words go to stderr")
 
     check = commands.add_parser("check", help="what a sequence would do and cost, or every reason why not")
@@ -50,9 +52,25 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--csv", action="store_true", required=True, help="as CSV, units in the header")
     export.add_argument("--out", type=Path, metavar="DIR", help="folder (default: beside the run)")
 
+    recover = commands.add_parser("recover", help="trim the file of a run whose program was killed")
+    recover.add_argument("run", type=Path, metavar="RUN.h5")
+
     new_bench = commands.add_parser("new-bench", help="print a commented bench file, or write it to FILE")
     new_bench.add_argument("file", type=Path, nargs="?", metavar="FILE")
     return top
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2**63 - 1")
+    return seed
+
+
+def _serial(text: str) -> str:
+    if not (0 < len(text) <= 60 and text.isprintable() and text == text.strip()):
+        raise argparse.ArgumentTypeError("a serial number has 1 to 60 printable characters, no blanks around it")
+    return text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return commands.dispatch(options)
     except KeyboardInterrupt:
-        print("Ctrl-C before anything was opened: nothing was touched.", file=sys.stderr)
+        # while a run holds instruments Ctrl-C is a request, not this exception
+        print("Ctrl-C: no instrument was open.", file=sys.stderr)
         return 130
 
 

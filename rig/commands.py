@@ -1,26 +1,40 @@
-"""What the commands of the command line do: everything a person reads on the terminal is said here."""
+"""What the commands of the command line do: everything a person reads on the terminal is said here.
+
+Results, tables and files go to stdout, errors to stderr; with --json everything but the JSON goes to stderr.
+"""
 
 import argparse
 import json
+import os
 import signal
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from drivers.errors import RefusedError, RigError, UnsafeStateError, WrongIdentity
-from rig.report.summary import ledger_table, outcome_text, results_table
+from drivers.errors import RecordError, RefusedError, RigError, UnsafeStateError, WrongIdentity
+from drivers.roles import HoldLevel
+from rig.bench import Bench, new_bench_text
+from rig.compiler import Compiled, Plan
+from rig.measurements.switching_record import SwitchingRecord, record_of
+from rig.report.export import write_csv
+from rig.report.summary import duration_text, error_text, hardware_text, ledger_table, outcome_text, results_table
+from rig.runfile import recover as recover_run
 from rig.runner import FinishReason, StopRequest
 from rig.runner import Progress as RunProgress
-from rig.sequence import Sequence
-from rig.session import RunResult, Session
+from rig.sequence import Sequence, read_sequence
+from rig.session import MEASUREMENTS, RunResult, Session
 
 DONE, REFUSED, STOPPED, FAULT, UNKNOWN, CTRL_C = 0, 2, 3, 4, 5, 130
+SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "terminated", "SIGHUP": "terminal closed", "SIGBREAK": "Ctrl-Break"}
+T = TypeVar("T")
 
 
 def dispatch(options: argparse.Namespace) -> int:
@@ -32,39 +46,55 @@ def dispatch(options: argparse.Namespace) -> int:
         "plan": plan,
         "show": show,
         "export": export,
+        "recover": recover,
         "new-bench": new_bench,
     }
     try:
         return commands[options.command](options, words)
     except RigError as error:
-        return _tell(error, options, words)
+        return _tell(error, options)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: one screen instead of pages of traceback
+        with suppress(OSError):
+            _alarms().print(error_text(error, width=_alarms().width), markup=False)
+        return UNKNOWN if options.command == "run" else FAULT
+
+
+# --- run --------------------------------------------------------------------------------------------------------------
 
 
 def run(options: argparse.Namespace, words: Console) -> int:
-    """Run sequences in order; check them all before the first one moves anything."""
+    """Run sequences in order, after all of them have been found possible; stop at the first fault."""
     stop = StopRequest()
-    with _signals(stop, words):
-        session = Session(options.bench, simulate=options.simulate, seed=options.seed, device=options.device, out=options.out)
-        sequences = [session.sequence(path) for path in options.sequences]
-        for sequence in sequences:
-            session.plan(sequence)
+    with _signals(stop):
+        if options.device and options.bench and not options.simulate:
+            raise RefusedError(
+                "--device names a simulated film; this bench is real.", (), next_step="add --simulate, or leave it out"
+            )
+        session, planned = _all_planned(options, options.sequences)
+        session.reserve(what for _, what in planned)
         results: list[RunResult] = []
         code = DONE
-        for sequence in sequences:
-            if stop.requested:
+        for sequence, _ in planned:
+            if stop.requested or code != DONE:
                 break
-            result = _run_one(session, sequence, stop, words, quiet=options.quiet)
+            try:
+                result = _run_one(session, sequence, stop, words, quiet=options.quiet)
+            except RigError as error:
+                code = _tell(error, options)
+                break
             results.append(result)
-            code = _exit_code(result, stop)
-            if not options.quiet:
-                _report(result, words)
-            if options.json:
-                sys.stdout.write(json.dumps(result.as_json(), allow_nan=False) + "\n")
-            if code != DONE:
-                break
-    if len(sequences) > 1 and not options.quiet:
-        words.print(_runs_table(sequences, results))
-    return CTRL_C if stop.why == "Ctrl-C" else code
+            code = _exit_code(result)
+            with suppress(OSError):  # a terminal that is gone changes nothing about the run
+                _report(result, words, quiet=options.quiet)
+                if options.json:
+                    said = {} if result.outcome.fault is None else {"error": _error_json(result.outcome.fault)}
+                    sys.stdout.write(json.dumps({**result.as_json(), **said}, allow_nan=False) + "\n")
+                    sys.stdout.flush()
+        if len(planned) > 1 and not options.quiet:
+            words.print(_runs_table([sequence for sequence, _ in planned], results, code))
+        if stop.requested and code in (DONE, STOPPED):
+            return CTRL_C if stop.why == SIGNALS["SIGINT"] else STOPPED
+        return code
 
 
 def _run_one(session: Session, sequence: Sequence, stop: StopRequest, words: Console, *, quiet: bool) -> RunResult:
@@ -76,66 +106,101 @@ def _run_one(session: Session, sequence: Sequence, stop: StopRequest, words: Con
         TimeRemainingColumn(),
     )
     name = f"{'SIMULATED ' if session.simulated else ''}{sequence.title or sequence.measurement}"
-    with Progress(*columns, console=words, disable=quiet, transient=False) as bar:
-        task = bar.add_task(name, total=None)
+    result: RunResult | None = None
+    try:
+        with Progress(*columns, console=words, disable=quiet, transient=False) as bar:
+            task = bar.add_task(name[:40], total=None)
 
-        def observe(progress: RunProgress) -> None:
-            bar.update(task, completed=progress.shots_done, total=progress.shots_planned)
+            def observe(progress: RunProgress) -> None:
+                bar.update(task, completed=progress.shots_done, total=progress.shots_planned)
 
-        result = session.run(sequence, observe=observe, stop=stop)
-        bar.update(task, completed=result.outcome.ledger.assigned + result.outcome.ledger.unassigned)
+            result = session.run(sequence, observe=observe, stop=stop)
+            ledger = result.outcome.ledger
+            bar.update(task, completed=ledger.assigned + ledger.unassigned, total=ledger.planned)
+    except OSError:  # the terminal is gone, the run has ended as it should
+        if result is None:
+            raise
     return result
 
 
-def _report(result: RunResult, words: Console) -> None:
-    outcome = result.outcome
-    if result.simulated:
-        words.print("[bold]SIMULATED[/bold] run: no real instrument took part")
+def _report(result: RunResult, words: Console, *, quiet: bool) -> None:
+    """Say how a run ended: results when it is done, what happened and what is kept when it is not."""
+    outcome, record = result.outcome, result.record
+    finished = outcome.reason is FinishReason.DONE and outcome.fault is None
+    figure = _draw(record, result.path.with_suffix(".png")) if finished else ""
+    if not quiet:
+        if result.simulated:
+            words.print("[bold]SIMULATED[/bold] run: no real instrument took part")
+        words.print(f"mode: {result.plan.mode} ({result.plan.why})", markup=False)
+        words.print(_ledger(outcome.ledger.as_dict()))
+        if finished:
+            _print_results(record, words)
+            if figure:
+                words.print(figure, markup=False)
+            words.print(f"hardware: {hardware_text(outcome.safe)}", markup=False)
+        words.print(f"file: {result.path}", markup=False)
+    if finished and outcome.safe.safe:
+        return
+    alarms = _alarms()
+    hardware = hardware_text(outcome.safe)
+    frames = f"{outcome.ledger.received} frames are in the file; look at them with: rig show {result.path}"
     if outcome.fault is not None:
-        words.print("[bold red]FAULT[/bold red]")
-        words.print(_fault_text(outcome.fault), markup=False)
+        alarms.print("[bold red]FAULT[/bold red]")
+        alarms.print(error_text(outcome.fault, hardware, alarms.width), markup=False)
+        alarms.print(f"  kept:     {frames}", markup=False)
     elif outcome.reason is FinishReason.STOPPED:
-        words.print("Stopped by the user.")
-    if not outcome.safe.safe:
-        words.print("[bold red]THE STATE OF THE HARDWARE IS NOT CONFIRMED[/bold red]")
-    words.print(f"hardware: {outcome.safe}", markup=False)
-    words.print(f"mode: {result.plan.mode} ({result.plan.why})", markup=False)
-    words.print(ledger_table(_flat(outcome.ledger.as_dict())))
-    if result.record is not None and result.record.result is not None:
-        words.print(results_table(result.record.verdicts))
-        words.print(outcome_text(result.record.result))
-    else:
-        words.print(f"No results: {result.note or (result.record.reason if result.record else '')}")
-    figure = result.path.with_suffix(".png")
+        ledger = outcome.ledger
+        alarms.print(f"[bold]Stopped by the user[/bold] after {ledger.received} of {ledger.planned} shots.")
+        alarms.print(f"  hardware: {hardware}", markup=False)
+        alarms.print(f"  kept:     {frames}", markup=False)
     try:
-        result.figure.savefig(figure, dpi=150)
-        words.print(f"figure: {figure}")
-    except ValueError:
-        pass
-    except OSError as error:
-        words.print(f"The figure could not be written: {error}. Draw it later with: rig show {result.path}")
-    words.print(f"file:   {result.path}")
+        outcome.safe.raise_if_unsafe()
+    except UnsafeStateError as error:
+        alarms.print(f"[bold red]{_title(error)}[/bold red]")
+        alarms.print(error_text(error, hardware, alarms.width), markup=False)
+
+
+def _print_results(record: SwitchingRecord | None, words: Console) -> None:
+    if record is None:
+        return
+    if record.result is None:
+        words.print(f"No results: {record.reason}", markup=False)
+        return
+    words.print(results_table(record.verdicts))
+    words.print(outcome_text(record.result))
+
+
+def _draw(record: SwitchingRecord | None, path: Path) -> str:
+    """Draw the figure if there is one to draw; return what to say of it."""
+    if record is None or record.result is None:
+        return ""
+    try:
+        record.figure().savefig(path, dpi=150)
+    except (OSError, ValueError) as error:  # ValueError: nothing to draw, or an ending matplotlib does not know
+        return f"The figure could not be written to {path}: {error}"
+    return f"figure: {path}"
+
+
+# --- before a run -----------------------------------------------------------------------------------------------------
 
 
 def check(options: argparse.Namespace, words: Console) -> int:
     """Say what a sequence would do and cost."""
-    session = Session(options.bench, simulate=options.simulate)
-    sequence = session.sequence(options.sequence)
-    what = session.plan(sequence)
+    session, [(sequence, what)] = _all_planned(options, [options.sequence])
     price = what.price
-    table = Table(title=f"{sequence.title or sequence.measurement}: can run", show_header=False, title_justify="left")
     rows = {
         "bench": f"{session.bench.path or 'default bench'}{' (SIMULATED)' if session.simulated else ''}",
         "mode": f"{what.mode}: {what.why}",
         "blocks": str(len(what.blocks)),
         "shots of data": f"{what.planned_shots}",
         "laser shots": f"{price.shots} (lead-in and closing shots included)",
-        "duration": f"{price.duration_s:.1f} s",
+        "duration": duration_text(price.duration_s),
         "file": f"{price.file_bytes / 1e6:.0f} MB (twice that while it is finished)",
         "dose on the film": f"{price.dose_j_cm2:.3g} J/cm2",
         "bias": f"{price.bias_v_s:.3g} V s, on for {price.on_duty:.0%} of the time",
         "heating": f"at most {price.heating_max_k:.2g} K, at the current limit all the time (75 K/W, assumed)",
     }
+    table = Table(title=f"{sequence.title or sequence.measurement}: can run", show_header=False, title_justify="left")
     for name, value in rows.items():
         table.add_row(name, value)
     words.print(table)
@@ -144,44 +209,11 @@ def check(options: argparse.Namespace, words: Console) -> int:
 
 def plan(options: argparse.Namespace, words: Console) -> int:
     """Print the timeline of every different block and each instrument's program."""
-    session = Session(options.bench, simulate=options.simulate)
-    what = session.plan(options.sequence)
+    session, [(_, what)] = _all_planned(options, [options.sequence])
     words.print(f"mode: {what.mode} ({what.why})", markup=False)
     seen: dict[str, int] = {}
     for one in what.blocks:
-        pattern = one.timeline.pattern
-        lines = [
-            f"one shot, every {pattern.period_ns / 1e3:g} us (times from its start):",
-            *(
-                f"  {t_ns / 1e3:10.3f} us  {name}"
-                for t_ns, name in sorted(
-                    (t_ns, name)
-                    for t_ns, name in (
-                        (pattern.edge_ns, "source edge (first shot of a burst only)"),
-                        (pattern.settled_ns, "source settled, with guard"),
-                        (pattern.spectrometer_ns, "spectrometer trigger"),
-                        (pattern.laser_ns, "laser trigger"),
-                        (pattern.open_ns, "exposure opens"),
-                        (pattern.pulse_ns, "pulse reaches the film"),
-                        (pattern.close_ns, "exposure closes"),
-                        (pattern.ready_ns, "spectrometer ready again"),
-                    )
-                    if t_ns is not None
-                )
-            ),
-            "bursts, each released by one software trigger:",
-            *(
-                f"  {burst.shots:8d} shots at {burst.voltage_v:g} V"
-                + (f", the first {burst.lead_in} never data" if burst.lead_in and burst.stretch is not None else "")
-                + (", only for its edge" if burst.stretch is None else "")
-                for burst in one.timeline.bursts
-            ),
-            "programs:",
-            f"  voltage source  {one.programs.source}",
-            f"  laser trigger   {one.programs.trigger}",
-            f"  spectrometer    {one.programs.spectrometer}",
-        ]
-        text = "\n".join(lines)
+        text = "\n".join([*_shot_lines(one), *_burst_lines(one), *_program_lines(one, session.bench)])
         if text in seen:
             words.print(f"block {one.block.index}: as block {seen[text]}")
         else:
@@ -190,42 +222,61 @@ def plan(options: argparse.Namespace, words: Console) -> int:
     return DONE
 
 
-def show(options: argparse.Namespace, words: Console) -> int:
-    """Print the summary of a run and draw its figure, from the file alone."""
-    from rig.measurements.switching_record import record_of
-
-    record = record_of(options.run)
-    header, run = record.run.header, record.run
-    words.print(f"{'[bold]SIMULATED[/bold] ' if header.simulated else ''}{header.run_id}: {header.title}")
-    words.print(f"state: {run.state}{' (unfinished: its writer is gone)' if run.unfinished else ''}, {run.count} frames")
-    if run.ledger:
-        words.print(ledger_table(_flat(run.ledger)))
-    if record.result is None:
-        words.print(f"No results: {record.reason}")
-        return DONE
-    words.print(results_table(record.verdicts))
-    words.print(outcome_text(record.result))
-    figure = options.figure or options.run.with_suffix(".png")
-    record.figure().savefig(figure, dpi=150)
-    words.print(f"figure: {figure}")
-    return DONE
+def _shot_lines(one: Compiled) -> list[str]:
+    pattern = one.timeline.pattern
+    moments = (
+        (pattern.edge_ns, "source edge (first shot of a burst only)"),
+        (pattern.settled_ns, "source settled, with guard"),
+        (pattern.spectrometer_ns, "spectrometer trigger"),
+        (pattern.laser_ns, "laser trigger"),
+        (pattern.open_ns, "exposure opens"),
+        (pattern.pulse_ns, "pulse reaches the film"),
+        (pattern.close_ns, "exposure closes"),
+        (pattern.ready_ns, "spectrometer ready again"),
+    )
+    known = [(t_ns, name) for t_ns, name in moments if t_ns is not None]
+    return [
+        f"one shot, every {pattern.period_ns / 1e3:g} us (times from its start):",
+        *(f"  {t_ns / 1e3:10.3f} us  {name}" for t_ns, name in sorted(known, key=lambda moment: moment[0])),
+    ]
 
 
-def export(options: argparse.Namespace, words: Console) -> int:
-    """Write traces and mean spectra as CSV."""
-    from rig.measurements.switching_record import record_of
-    from rig.report.export import write_csv
+def _burst_lines(one: Compiled) -> list[str]:
+    lines = ["bursts, each released by one software trigger:"]
+    for burst in one.timeline.bursts:
+        note = ", only for its edge" if burst.stretch is None else ""
+        if burst.lead_in and burst.stretch is not None:
+            note = f", the first {burst.lead_in} never data"
+        lines.append(f"  {burst.shots:8d} shot{' ' if burst.shots == 1 else 's'} at {burst.voltage_v:g} V{note}")
+    return lines
 
-    record = record_of(options.run)
-    for path in write_csv(record.run, record.means, options.out or options.run.parent):
-        words.print(str(path))
-    return DONE
+
+def _program_lines(one: Compiled, bench: Bench) -> list[str]:
+    source, trigger, exposure = one.programs.source, one.programs.trigger, one.programs.spectrometer
+    targets = {cable.source: cable.target for cable in bench.cables}
+    if isinstance(source, HoldLevel):
+        levels = f"hold {source.voltage_v:g} V"
+    else:
+        steps = ", ".join(f"{level_v:g}" for level_v in source.levels_v)
+        levels = f"step through {steps} V, one step per falling edge on trigger link {source.trigger_line}"
+    lines = [
+        "programs:",
+        f"  voltage source  {levels}",
+        f"  laser trigger   bursts, a shot every {trigger.period_ns / 1e3:g} us",
+    ]
+    for output in trigger.outputs:
+        when = f"at {output.delay_ns / 1e3:g} us, {output.width_ns / 1e3:g} us long"
+        if output.channel == "T0":
+            when = "at the start of the first shot of a burst" if trigger.t0_on_first_shot_only else "at the start of each shot"
+        level = f"{'to' if output.positive else 'from'} {output.level_v:g} V{' (high impedance)' if output.high_z else ''}"
+        lines.append(f"    {output.channel} {when}, {level}, leads to {targets[f'laser_trigger.{output.channel}']}")
+    how = "edge of its trigger input" if exposure.trigger == "external_edge" else "software trigger"
+    lines.append(f"  spectrometer    exposure of {exposure.integration_time_ns / 1e3:g} us per {how}")
+    return lines
 
 
 def new_bench(options: argparse.Namespace, words: Console) -> int:
     """Print or write a commented bench file; never over an existing one."""
-    from rig.bench import new_bench_text
-
     if options.file is None:
         sys.stdout.write(new_bench_text())
         return DONE
@@ -236,19 +287,107 @@ def new_bench(options: argparse.Namespace, words: Console) -> int:
         raise RefusedError(
             f"The bench file cannot be written: {error.strerror}.", (), where=str(options.file), next_step="choose another name"
         ) from error
-    words.print(f"{options.file}: fill in resources, limits and cables, then: rig check SEQUENCE.toml --bench {options.file}")
+    words.print(f"{options.file}: replace every FILL IN, then: rig check SEQUENCE.toml --bench {options.file}", markup=False)
+    return DONE
+
+
+# --- after a run ------------------------------------------------------------------------------------------------------
+
+
+def show(options: argparse.Namespace, words: Console) -> int:
+    """Print the summary of a run and draw its figure, from the file alone; it may be running, finished or killed."""
+    record = record_of(options.run)
+    run, header = record.run, record.run.header
+    words.print(f"{'[bold]SIMULATED[/bold] ' if header.simulated else ''}", end="")
+    words.print(f"{header.run_id}: {header.title}", markup=False)
+    state = run.state
+    if run.writer_lives:
+        state += ", being written now"
+    elif run.unfinished:
+        state = f"unfinished, its writer is gone; all it recorded is here (trim the file with: rig recover {run.path})"
+    words.print(f"state: {state}", markup=False)
+    words.print(f"frames in the file: {run.count}")
+    if run.ledger:
+        words.print(_ledger(run.ledger))
+    _print_results(record, words)
+    said = _draw(record, options.figure or options.run.with_suffix(".png"))
+    if said:
+        words.print(said, markup=False)
+    return REFUSED if options.figure and not said.startswith("figure") else DONE
+
+
+def export(options: argparse.Namespace, words: Console) -> int:
+    """Write traces and mean spectra as CSV."""
+    record = record_of(options.run)
+    for path in write_csv(record.run, record.means, options.out or options.run.parent):
+        words.print(str(path), markup=False)
+    return DONE
+
+
+def recover(options: argparse.Namespace, words: Console) -> int:
+    """Trim the file of a run whose writer is gone, and say how it ended."""
+    run = recover_run(options.run)
+    words.print(f"{run.path}: {run.state}, {run.count} frames", markup=False)
     return DONE
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
-def _tell(error: RigError, options: argparse.Namespace, words: Console) -> int:
-    words.print(f"[bold red]{_title(error)}[/bold red]")
-    words.print(str(error), markup=False)
-    code = UNKNOWN if isinstance(error, UnsafeStateError) else REFUSED
-    if not isinstance(error, RefusedError | WrongIdentity | UnsafeStateError):
-        code = FAULT
+def _all_planned(options: argparse.Namespace, paths: Iterable[Path]) -> tuple[Session, list[tuple[Sequence, Plan]]]:
+    """Read and compile everything a command names.
+
+    Raises
+    ------
+    RefusedError  with every reason in any of the files at once
+    """
+    refused: list[RefusedError] = []
+
+    def tried(make: Callable[[], T], where: Path | None) -> T | None:
+        try:
+            return make()
+        except RefusedError as error:
+            error.where = error.where or str(where or "")
+            refused.append(error)
+            return None
+
+    settings = {name: getattr(options, name) for name in ("simulate", "seed", "device", "out") if hasattr(options, name)}
+    session = tried(lambda: Session(options.bench, **settings), options.bench)
+    planned: list[tuple[Sequence, Plan]] = []
+    for path in paths:
+        sequence = tried(partial(read_sequence, path, MEASUREMENTS), path)
+        what = tried(partial(session.plan, sequence), path) if session and sequence else None
+        if sequence and what:
+            planned.append((sequence, what))
+    if session is None or refused:
+        raise _together(refused)
+    return session, planned
+
+
+def _together(refused: list[RefusedError]) -> RefusedError:
+    if len(refused) == 1:
+        return refused[0]
+    reasons = tuple(dict.fromkeys(reason for error in refused for reason in error.reasons))
+    where = "; ".join(dict.fromkeys(error.where for error in refused))
+    return RefusedError(
+        f"{len(reasons)} mistakes in {len(refused)} files",
+        reasons,
+        where=where,
+        next_step="correct what is listed and try again",
+    )
+
+
+def _alarms() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _tell(error: RigError, options: argparse.Namespace) -> int:
+    """Say why a command could not be done; return the exit code. Only `run` ever touches an instrument."""
+    refused = isinstance(error, RefusedError | WrongIdentity) or options.command != "run"
+    code = UNKNOWN if isinstance(error, UnsafeStateError) else REFUSED if refused else FAULT
+    alarms = _alarms()
+    alarms.print(f"[bold red]{_title(error)}[/bold red]")
+    alarms.print(error_text(error, width=alarms.width), markup=False)
     if getattr(options, "json", False):
         sys.stdout.write(json.dumps({"error": _error_json(error), "exit_code": code}) + "\n")
     return code
@@ -257,81 +396,74 @@ def _tell(error: RigError, options: argparse.Namespace, words: Console) -> int:
 def _title(error: BaseException) -> str:
     if isinstance(error, UnsafeStateError):
         return "THE STATE OF THE HARDWARE IS NOT CONFIRMED"
-    return "Refused" if isinstance(error, RefusedError | WrongIdentity) else "Fault"
+    if isinstance(error, RefusedError | WrongIdentity):
+        return "Refused"
+    return "Cannot be done" if isinstance(error, RecordError) else "FAULT"
 
 
-def _fault_text(fault: BaseException) -> str:
-    if isinstance(fault, RigError):
-        return str(fault)
-    return (
-        f"{type(fault).__name__}: {fault}\n  next:     this is a defect of the program or of the measurement; please report it"
-    )
-
-
-def _error_json(error: RigError) -> dict[str, Any]:
+def _error_json(error: BaseException) -> dict[str, Any]:
     reasons = error.reasons if isinstance(error, RefusedError) else ()
+    told = ("what", "where", "hardware_state", "next_step")
     return {
         "kind": type(error).__name__,
-        "what": error.what,
-        "where": error.where,
-        "hardware_state": error.hardware_state,
-        "next_step": error.next_step,
+        **{name: getattr(error, name, str(error) if name == "what" else "") for name in told},
         "reasons": [{"code": reason.code, "where": reason.where, "message": reason.message} for reason in reasons],
     }
 
 
-def _flat(ledger: dict[str, Any]) -> dict[str, int]:
-    flagged = ledger.get("flagged", {})
-    return {
-        **{name: int(count) for name, count in ledger.items() if name != "flagged"},
-        **{f"flagged {name.replace('_', ' ')}": int(count) for name, count in flagged.items()},
-    }
+def _ledger(ledger: Mapping[str, Any]) -> Table:
+    """Frames in the order in which they are asked after: what became of the shots, what arrived, what is flagged."""
+    order = ("planned", "assigned", "unassigned", "lost", "received", "lead_in", "surplus", "flagged")
+    return ledger_table({name: ledger[name] for name in order if name in ledger})
 
 
-def _runs_table(sequences: list[Sequence], results: list[RunResult]) -> Table:
-    table = Table(title="runs", title_justify="left")
+def _runs_table(sequences: list[Sequence], results: list[RunResult], code: int) -> Table:
+    table = Table(title="Runs", title_justify="left")
     for name in ("sequence", "state", "assigned", "switched", "file"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for index, sequence in enumerate(sequences):
         name = str(sequence.path.name if sequence.path else sequence.title)
         if index >= len(results):
-            table.add_row(name, "not run", "", "", "")
+            failed = (
+                index == len(results) and code not in (DONE, STOPPED, CTRL_C) and all(r.outcome.fault is None for r in results)
+            )
+            table.add_row(name, "could not start" if failed else "not run", "", "", "")
             continue
         result = results[index]
         frames = result.outcome.ledger
         switched = "" if result.results is None else "yes" if result.results.switched else "no"
-        table.add_row(name, result.outcome.reason.value, f"{frames.assigned} of {frames.planned}", switched, str(result.path))
+        table.add_row(name, result.outcome.reason.value, f"{frames.assigned}/{frames.planned}", switched, result.path.name)
     return table
 
 
 # --- how it ends ------------------------------------------------------------------------------------------------------
 
 
-def _exit_code(result: RunResult, stop: StopRequest) -> int:
+def _exit_code(result: RunResult) -> int:
     outcome = result.outcome
     if not outcome.safe.safe:
         return UNKNOWN
     if outcome.fault is not None:
         return FAULT
-    if outcome.reason is FinishReason.STOPPED:
-        return CTRL_C if stop.why == "Ctrl-C" else STOPPED
-    return DONE
+    return STOPPED if outcome.reason is FinishReason.STOPPED else DONE
 
 
 @contextmanager
-def _signals(stop: StopRequest, words: Console) -> Generator[None]:
+def _signals(stop: StopRequest) -> Generator[None]:
     """Turn Ctrl-C, hang-up and terminate into a request that is read between two conversations: nothing is ever cut in half."""
-    names = {"SIGINT": "Ctrl-C", "SIGTERM": "terminated", "SIGHUP": "terminal closed", "SIGBREAK": "Ctrl-Break"}
 
     def ask(number: int, frame: FrameType | None) -> None:
         already = stop.requested
-        stop.request(names.get(signal.Signals(number).name, "signal"))
-        words.print(
-            "Still stopping; off is being confirmed." if already else "Stopping: output off, then what was measured is saved."
+        stop.request(SIGNALS.get(signal.Signals(number).name, "signal"))
+        text = (
+            "Still stopping: off is being confirmed." if already else f"{stop.why}: stopping safely, what was measured is kept."
         )
+        # a handler may interrupt a print half way: straight to the descriptor, which is never in the middle of anything
+        with suppress(OSError):
+            os.write(2, f"\n{text}\n".encode())
 
-    before = {}
-    for name in names:
+    before: dict[int, Any] = {}
+    for name in SIGNALS:
         number = getattr(signal, name, None)
         if number is not None:
             before[number] = signal.signal(number, ask)

@@ -120,9 +120,11 @@ def plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where
     blocks, against = _compile_all(measurement, chosen, bench, facts, where)
     if against:
         raise CompileError(
-            f"This bench cannot run the sequence in {chosen} blocks.",
+            f"This bench cannot run the sequence{'' if mode == 'auto' else f' in {chosen} blocks'}.",
             tuple(against),
-            next_step='change what the reasons name, or use mode = "gated"' if chosen == "stepped" else "change what they name",
+            next_step='change what the reasons name, or use mode = "gated"'
+            if chosen == "stepped"
+            else "change what the reasons name",
         )
     return _priced(chosen, why, blocks, bench)
 

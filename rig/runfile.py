@@ -19,6 +19,7 @@ from drivers.errors import Reason, RecordError, RefusedError
 from rig.runfile_copy import cause, recover, replace_by_copy, sync_folder
 from rig.runfile_layout import (
     ENDINGS,
+    FRAME_COLUMNS,
     FRAME_DTYPE,
     READING_DTYPE,
     TIME_COLUMN,
@@ -47,6 +48,7 @@ __all__ = [
     "RunFile",
     "RunHeader",
     "bytes_per_frame",
+    "check_folder",
     "open_run",
     "recover",
 ]
@@ -54,6 +56,7 @@ __all__ = [
 _LOG_FULL = "the event log is full: later events are not recorded"
 # A frame stays marked by its old flags until all else about it is written.
 _ROW_ORDER = (TIME_COLUMN.name, *(name for name in FRAME_DTYPE.names or () if name != "flags"), "flags")
+_BLANK = {column.name: column.blank_bytes for column in (TIME_COLUMN, *FRAME_COLUMNS)}
 
 
 class RawHandle(Protocol):
@@ -122,7 +125,7 @@ class RunFile:
         if not name or Path(name).name != name or name in (".", ".."):
             raise ValueError(f"not a plain file name: {name!r}")
         planned = cells(header, Capacity(frame_capacity, reading_capacity, event_bytes))
-        _check_folder(folder, planned_bytes(planned))
+        check_folder(folder, planned_bytes(planned))
         try:
             path, lock = _claim(folder, name)
         except OSError as error:
@@ -167,7 +170,7 @@ class RunFile:
         if self._count == 0 and len(columns):
             self._first_time_us = int(columns["device_time_us"][0])
         self._write("spectra/counts", spectra, self._count)
-        self._write_rows(self._count, columns)
+        self._write_rows(self._count, columns, over_blank=True)
         self._write("frames/count", np.int64(self._count + len(columns)))
         self._count += len(columns)
 
@@ -283,10 +286,13 @@ class RunFile:
 
     # --- bytes --------------------------------------------------------------------------------------------------------
 
-    def _write_rows(self, first: int, columns: NDArray[Any]) -> None:
+    def _write_rows(self, first: int, columns: NDArray[Any], *, over_blank: bool = False) -> None:
         time_us = columns["device_time_us"].astype(np.int64) - self._first_time_us
         for name in _ROW_ORDER:
-            self._write(f"frames/{name}", time_us * 1e-6 if name == TIME_COLUMN.name else columns[name], first)
+            data = (time_us * 1e-6 if name == TIME_COLUMN.name else columns[name]).tobytes()
+            # half of what is known of a frame on arrival is nothing, and that stands there already
+            if not (over_blank and data == _BLANK[name] * len(columns)):
+                self._write(f"frames/{name}", data, first)
 
     def _write_text(self, name: str, text: str) -> None:
         room = self._extents[name].nbytes
@@ -348,7 +354,13 @@ def _check_columns(columns: NDArray[Any]) -> None:
         raise ValueError(f"columns: FRAME_DTYPE (n,) expected, got {columns.dtype} {columns.shape}")
 
 
-def _check_folder(folder: Path, size: int) -> None:
+def check_folder(folder: Path, size: int) -> None:
+    """See that files can be written in `folder` and that the disk has room for twice `size` (bytes).
+
+    Raises
+    ------
+    RefusedError  all reasons at once
+    """
     reasons: list[Reason] = []
     probe = folder / f".probe-{os.getpid()}"
     try:

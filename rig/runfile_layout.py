@@ -42,12 +42,19 @@ class Flag(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One number per frame (or per reading), stored as a dataset of its own."""
+    """One number per frame (or per reading), stored as a dataset of its own; `blank` (floats: NaN) until it is written."""
 
     name: str
     dtype: str
     units: str
     meaning: str
+    blank: int = 0
+
+    @property
+    def blank_bytes(self) -> bytes:
+        """Get one element as it stands in a row that nobody has written."""
+        dtype = np.dtype(self.dtype)
+        return np.array(np.nan if dtype.kind == "f" else self.blank, dtype=dtype).tobytes()
 
 
 FRAME_COLUMNS = (
@@ -56,10 +63,10 @@ FRAME_COLUMNS = (
     Column("frame_count", "<u4", "1", "the spectrometer's own frame count"),
     Column("block", "<i4", "1", "block of the run"),
     Column("stretch", "<i4", "1", "stretch of the run"),
-    Column("shot", "<i4", "1", "shot of the run, -1 none"),
-    Column("cycle", "<i4", "1", "OFF/ON cycle, -1 none"),
-    Column("state", "<i1", "1", "planned state: 0 OFF, 1 ON, -1 none"),
-    Column("flags", "<u2", "1", ", ".join(f"{flag.value} {flag.name}" for flag in Flag)),
+    Column("shot", "<i4", "1", "shot of the run, -1 none", -1),
+    Column("cycle", "<i4", "1", "OFF/ON cycle, -1 none", -1),
+    Column("state", "<i1", "1", "planned state: 0 OFF, 1 ON, -1 none", -1),
+    Column("flags", "<u2", "1", ", ".join(f"{flag.value} {flag.name}" for flag in Flag), Flag.UNASSIGNED),
     Column("planned_voltage_v", "<f8", "V", "planned voltage"),
     Column("measured_voltage_v", "<f8", "V", "nearest measured voltage"),
     Column("measured_current_a", "<f8", "A", "nearest measured current"),
@@ -200,6 +207,7 @@ class Cell:
     units: str = ""
     meaning: str = ""
     value: object = None
+    blank: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -272,7 +280,7 @@ def cells(header: RunHeader, capacity: Capacity, results: Results | None = None)
         ("frames", (TIME_COLUMN, *FRAME_COLUMNS), capacity.frames),
         ("readings", READING_COLUMNS, capacity.readings),
     ):
-        listed += [Cell(f"{group}/{c.name}", np.dtype(c.dtype), (rows,), c.units, c.meaning) for c in columns]
+        listed += [Cell(f"{group}/{c.name}", np.dtype(c.dtype), (rows,), c.units, c.meaning, blank=c.blank) for c in columns]
     if results is not None:
         listed.append(_text("results/json", results.values))
         listed += [_array(f"results/{name}", np.asarray(value), units) for name, (value, units) in results.arrays.items()]
@@ -290,8 +298,8 @@ def _allocate(entry: h5py.Group, cell: Cell) -> None:
     creation.set_layout(h5py.h5d.CONTIGUOUS)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_obj_track_times(False)
-    if cell.dtype.kind == "f":  # a plot of a running file ends where the data end
-        creation.set_fill_value(np.array(np.nan, dtype=cell.dtype))
+    if cell.dtype.kind == "f" or cell.blank:  # a plot of a running file ends where the data end
+        creation.set_fill_value(np.array(np.nan if cell.dtype.kind == "f" else cell.blank, dtype=cell.dtype))
         creation.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)
     elif cell.nbytes < SKELETON_BYTES:
         creation.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)

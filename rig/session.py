@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,9 +25,9 @@ from rig.bench import Bench, default_bench, read_bench
 from rig.compiler import Facts, Plan, compile_block, plan
 from rig.config_file import ConfigModel
 from rig.measurements.on_off import OnOff
-from rig.measurements.switching_record import SwitchingRecord, reduce_switching_run
+from rig.measurements.switching_record import SwitchingRecord, reduce_switching_run, without_result
 from rig.reduction import FrameReducer
-from rig.runfile import RunFile, RunHeader, open_run
+from rig.runfile import RunFile, RunHeader, check_folder, open_run
 from rig.runner import FinishReason, Outcome, Progress, Roles, Runner, StopRequest
 from rig.safety import SafeReport, make_safe
 from rig.sequence import Measurement, Sequence, slug
@@ -81,7 +81,7 @@ class RunResult:
             "duration_s": self.outcome.duration_s,
             "wall_s": self.outcome.wall_s,
             "frames": self.outcome.ledger.as_dict(),
-            "results": {"per_cycle": []} if self.record is None else self.record.as_json(),
+            "results": without_result(self.note) if self.record is None else self.record.as_json(),
         }
 
 
@@ -153,6 +153,16 @@ class Session:
         measurement = cast(Measurement, sequence.parameters)
         return plan(measurement, sequence.mode, self.bench, facts(self.bench), sequence.where)
 
+    def reserve(self, plans: Iterable[Plan]) -> None:
+        """Make the output folder and see that it takes these runs one after the other; before any instrument is opened.
+
+        Raises
+        ------
+        RefusedError  it cannot be written, or the disk is too small for all of them and the last one's finished copy
+        """
+        sizes = [what.price.file_bytes for what in plans]
+        check_folder(_folder(self.out), (sum(sizes) + max(sizes)) // 2)
+
     def run(
         self,
         source: Sequence | ConfigModel | Path | str,
@@ -170,6 +180,7 @@ class Session:
         """
         sequence = self.sequence(source)
         what = self.plan(sequence)
+        self.reserve([what])
         stop = stop or StopRequest()
         opened = self._open()
         try:
@@ -268,10 +279,12 @@ class Session:
                 links.append(link)
                 instruments[role] = entry.build(link)
                 identities[role] = _identify(entry, instruments[role], section.resource)
-        except BaseException:
+        except BaseException as error:
             for link in links:
                 link.close()
             manager.close()
+            if isinstance(error, RigError):
+                error.hardware_state = "instruments were only asked who they are; nothing was set or switched"
             raise
         roles = Roles(
             cast(VoltageSource, instruments["voltage_source"]),

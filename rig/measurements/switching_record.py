@@ -36,7 +36,7 @@ class SwitchingRecord:
     def as_json(self) -> dict[str, Any]:
         """Return the results as plain numbers; every value null when there is no result."""
         if self.result is None:
-            return {"per_cycle": [], "switched": None, "reason": self.reason}
+            return without_result(self.reason)
         return {**results_json(self.result), "switched": self.result.switched, "reason": self.result.reason}
 
     def stored(self, text: str) -> Results:
@@ -94,6 +94,11 @@ class _Shown:
             return self.run.spectra(0, 0)[:, key[1]]
         first = int(rows[0])
         return self.run.spectra(first, int(rows[-1]) + 1)[rows - first, key[1]]
+
+
+def without_result(reason: str) -> dict[str, Any]:
+    """Return the plain numbers of a run that gives none, every value null."""
+    return {**results_json(None), "switched": None, "reason": reason}
 
 
 def reduce_switching_run(run: Run, psf_nm: float) -> SwitchingRecord:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -30,7 +29,7 @@ JSON_KEYS = (
     "off_drift",
 )
 PAIRS_PER_ROW = 4
-REASON_LINES = 14  # of the 25 that a screen has
+REASON_LINES = 17  # of the 25 that a screen has
 FIELD_LINES = 3
 
 
@@ -64,16 +63,17 @@ def duration_text(duration_s: float) -> str:
 
 def results_table(verdicts: Sequence[Verdict]) -> Table:
     """Claims of the paper against the run: value ± half of the 95 % interval, paper's value, rule, verdict."""
-    table = Table(title="Results (± half of the 95 % interval)", **_PLAIN)
-    for name in ("claim", "quantity", "measured", "paper", "passes if", "verdict"):
-        table.add_column(name, no_wrap=name == "measured")
+    table = Table(title="Results (± half of the 95 % interval)", padding=(0, 1, 0, 0), **_PLAIN)
+    for name, width in _RESULT_COLUMNS.items():
+        table.add_column(name, min_width=width)
     for v in verdicts:
         measured = value_text(Value(v.value, v.ci95, v.unit))
         table.add_row(v.claim, v.quantity, measured, v.paper, v.rule, _VERDICTS[v.passed])
     return table
 
 
-_PLAIN: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
+_RESULT_COLUMNS = {"claim": 5, "quantity": 15, "measured": 18, "paper": 11, "rule": 19, "verdict": 7}
+_PLAIN: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False}
 _VERDICTS = {
     True: Text("pass", style="bold green"),
     False: Text("FAIL", style="bold red"),
@@ -89,7 +89,7 @@ def outcome_text(result: SwitchingResult) -> Text:
 
 def ledger_table(ledger: Mapping[str, int | Mapping[str, int]]) -> Table:
     """Frames by what became of them, four to a row in the order given; a mapping inside begins a row under its own name."""
-    table = Table(title="Frames", show_header=False, **{**_PLAIN, "box": None, "padding": (0, 2, 0, 0)})
+    table = Table(title="Frames", show_header=False, padding=(0, 2, 0, 0), **_PLAIN)
     for _ in range(PAIRS_PER_ROW):
         table.add_column()
         table.add_column(justify="right")

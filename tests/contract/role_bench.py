@@ -88,7 +88,7 @@ FACTS = {
 def of_role(role: str) -> list[Any]:
     """Parameters (entry, resource) for every driver of a role on every link it can be on."""
     return [
-        pytest.param((entry, resource), id=f"{entry.model}-{'line' if resource == LINE else resource[:4]}")
+        pytest.param((entry, resource), id=f"{entry.model}-{'line' if resource == LINE else 'gpib'}")
         for entry in entries()
         if entry.role == role
         for resource in FACTS[entry.model].resources
@@ -301,8 +301,17 @@ class RoleBench:
 
     def exposures_ns(self) -> list[int]:
         """When exposures that came to their end were opened."""
+        return self.exposures()["open_ns"].tolist()
+
+    def exposures(self) -> dict[str, Any]:
+        """Columns of the world's record of exposures that came to their end, (n,) each.
+
+        Left out are exposures of no length: they stand for what the detector holds before it has seen anything.
+        """
         self.wires["spectrometer"].persona.receive(b"", self.now_ns())  # it renders when it is spoken to
-        return self.world.light_path.record.exposures["open_ns"].tolist()
+        record = self.world.light_path.record.exposures
+        real = record["close_ns"] > record["open_ns"]
+        return {name: record[name][real] for name in ("open_ns", "close_ns", "pulses")}
 
 
 USUAL_OUTPUTS = (

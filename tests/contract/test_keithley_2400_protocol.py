@@ -247,8 +247,7 @@ def test_hold_a_level_and_read_it():
         (":SOUR:VOLT?", "+2.000000E+01"),
         (":OUTP 1", None),
         (":OUTP?", "1"),
-        (":OUTP?", "1"),
-        (":READ?", "+1.999990E+01,+2.345000E-05,+1.234500E+01,+2.150400E+04"),
+        (":OUTP?;:READ?", "1;+1.999990E+01,+2.345000E-05,+1.234500E+01,+2.150400E+04"),
         OFF,
         (":OUTP?", "0"),
     ) as inst:
@@ -276,23 +275,24 @@ def test_the_next_level_needs_no_set_up():
 
 
 def test_compliance_is_bit_3_of_the_status():
-    with expected_protocol(Keithley2400, [(":OUTP?", "1"), (":READ?", "+3.1,+1.0E-03,+1.0,+2.151200E+04")]) as inst:
+    with expected_protocol(Keithley2400, [(":OUTP?;:READ?", "1;+3.1,+1.0E-03,+1.0,+2.151200E+04")]) as inst:
         assert inst.read().in_compliance
 
 
 def test_reading_with_the_output_off_switches_nothing():
-    with expected_protocol(Keithley2400, [(":OUTP?", "0")]) as inst, pytest.raises(InstrumentError, match="output is off"):
+    dialogue = [(":OUTP?;:READ?", "0"), (":SYST:ERR?", '+803,"Not permitted with OUTPUT off"'), (":SYST:ERR?", '0,"No error"')]
+    with expected_protocol(Keithley2400, dialogue) as inst, pytest.raises(InstrumentError, match="output is off"):
         inst.read()
 
 
 @pytest.mark.parametrize("answer", ["+1.0,+2.0", "+1.0,+2.0,+3.0,+4.0,+5.0", "+1.0,+2.0,+3.0,x"])
 def test_a_reading_with_other_elements_is_a_desync(answer):
-    with expected_protocol(Keithley2400, [(":OUTP?", "1"), (":READ?", answer)]) as inst, pytest.raises(LinkDesync):
+    with expected_protocol(Keithley2400, [(":OUTP?;:READ?", f"1;{answer}")]) as inst, pytest.raises(LinkDesync):
         inst.read()
 
 
 def test_what_was_not_measured_is_not_a_number():
-    with expected_protocol(Keithley2400, [(":OUTP?", "1"), (":READ?", "+2.0E+01,+9.910000E+37,+1.0,+0")]) as inst:
+    with expected_protocol(Keithley2400, [(":OUTP?;:READ?", "1;+2.0E+01,+9.910000E+37,+1.0,+0")]) as inst:
         assert math.isnan(inst.read().current_a)
 
 
