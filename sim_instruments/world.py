@@ -5,6 +5,7 @@ The world is a function of (description, seed, device) and of what the host writ
 the time was cut.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -180,36 +181,40 @@ class World:
         self._load_changes = sorted([*self._load_changes, t_ns])
 
     def _run(self, t_ns: int) -> None:
-        # the delay generator first: its edges reach the source before that has run on; what comes back goes round again
-        since_ns, unasked = self._t_ns, {cable.target for cable in self.cables if cable.fault is not None}
-        due = ["laser_trigger", "voltage_source"]
+        # One role at a time, so that an edge arrives before its receiver's time has moved on. Edges run in circles (source ->
+        # delay generator -> source): a source that waits for an edge takes one from earlier in this stretch at its own time.
+        # Light is collected last, when every pulse up to t has left the laser.
+        due = [role for role in self.personas if role != "spectrometer"]
+        since_ns = dict.fromkeys(due, self._t_ns)
         while due:
             role = due.pop(0)
-            outputs = self.personas[role].run_until(t_ns)
-            for cable in self.cables:
-                origin, connector = cable.source.split(".", 1)
-                if origin != role:
-                    continue
-                pulses = outputs.get(connector, _NOTHING)
-                if cable.fault is not None and (len(pulses) or cable.target in unasked):
-                    # what a faulty cable makes up, it makes up once
-                    pulses = cable.fault(pulses, since_ns if cable.target in unasked else t_ns, t_ns)
-                    unasked.discard(cable.target)
-                if len(pulses):
-                    reached = self._deliver(cable, pulses)
-                    due += [reached] if reached in ("laser_trigger", "voltage_source") and reached not in due else []
+            reached = self._carry(role, self.personas[role].run_until(t_ns), since_ns[role], t_ns)
+            since_ns[role] = t_ns  # a faulty cable makes pulses of its own once
+            due += [other for other in reached if other not in due]
         self.personas["spectrometer"].run_until(t_ns)
         self._t_ns = t_ns
 
-    def _deliver(self, cable: Cable, pulses: OutputPulses) -> str:
-        """Pulses arrive at the far end of a cable; return the role they reach."""
-        role, connector = cable.target.split(".", 1)
-        edges = cable.edges(pulses)
-        if role != "laser":
-            self.personas[role].receive_edges(connector, edges)
-        elif edges.high_v >= LASER_INPUT_MIN_V > edges.low_v:
-            self.light_path.laser_triggered(edges)
-        return role
+    def _carry(self, role: str, emitted: Mapping[str, OutputPulses], since_ns: int, t_ns: int) -> list[str]:
+        """Take a role's pulses along its cables; return the roles they reach that may send pulses in turn."""
+        reached: dict[str, None] = {}
+        for cable in self.cables:
+            sender, _, connector = cable.source.partition(".")
+            if sender != role:
+                continue
+            pulses = emitted.get(connector, _NOTHING)
+            if cable.fault is not None and (len(pulses) or since_ns < t_ns):
+                pulses = cable.fault(pulses, since_ns, t_ns)
+            if not len(pulses):
+                continue
+            receiver, _, connector = cable.target.partition(".")
+            edges = cable.edges(pulses)
+            if receiver != "laser":
+                self.personas[receiver].receive_edges(connector, edges)
+                if receiver != "spectrometer":
+                    reached[receiver] = None
+            elif edges.high_v >= LASER_INPUT_MIN_V > edges.low_v:
+                self.light_path.laser_triggered(edges)
+        return list(reached)
 
 
 _EMPTY = np.empty(0, dtype=np.int64)
@@ -235,16 +240,28 @@ class FaultyCable:
     idle_v: float = 0.0
     active_v: float = 2.5
     _seen: int = 0
+    _coming: tuple[TimesNs, TimesNs] = (_EMPTY, _EMPTY)
 
     def __call__(self, pulses: OutputPulses, since_ns: int, until_ns: int) -> OutputPulses:
-        """Apply the fault to one round of pulses."""
+        """Apply the fault to one round of pulses; a double that is not due yet comes in a later round."""
+        new = self._damaged(pulses, since_ns, until_ns)
+        begin, end = (np.concatenate(pair) for pair in zip(self._coming, new, strict=True))
+        order = np.argsort(begin, kind="stable")
+        now, later = np.split(order, [int(np.searchsorted(begin[order], until_ns, side="right"))])
+        self._coming = begin[later], end[later]
+        levels = pulses if len(pulses) else self
+        return OutputPulses(begin[now], end[now], idle_v=levels.idle_v, active_v=levels.active_v)
+
+    def _damaged(self, pulses: OutputPulses, since_ns: int, until_ns: int) -> tuple[TimesNs, TimesNs]:
+        """Begins and ends of what is left, doubled and invented."""
+        first, last = bisect_right(self.invented_ns, since_ns), bisect_right(self.invented_ns, until_ns)
+        invented = np.asarray(self.invented_ns[first:last], dtype=np.int64)
+        if not len(pulses):
+            return invented, invented + self.width_ns
         index = np.arange(self._seen, self._seen + len(pulses))
         self._seen += len(pulses)
         kept = ~np.isin(index, list(self.lost))
         twice = np.isin(index, list(self.doubled))
-        invented = np.asarray([t for t in self.invented_ns if since_ns < t <= until_ns], dtype=np.int64)
         begin = np.concatenate([pulses.begin_ns[kept], pulses.begin_ns[twice] + self.gap_ns, invented])
         end = np.concatenate([pulses.end_ns[kept], pulses.end_ns[twice] + self.gap_ns, invented + self.width_ns])
-        order = np.argsort(begin, kind="stable")
-        levels = pulses if len(pulses) else self
-        return OutputPulses(begin[order], end[order], idle_v=levels.idle_v, active_v=levels.active_v)
+        return begin, end

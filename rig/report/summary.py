@@ -64,15 +64,15 @@ def duration_text(duration_s: float) -> str:
 def results_table(verdicts: Sequence[Verdict]) -> Table:
     """Claims of the paper against the run: value ± half of the 95 % interval, paper's value, rule, verdict."""
     table = Table(title="Results (± half of the 95 % interval)", padding=(0, 1, 0, 0), **_PLAIN)
-    for name, width in _RESULT_COLUMNS.items():
-        table.add_column(name, min_width=width)
+    for name in ("claim", "quantity", "measured", "paper", "rule", "verdict"):
+        table.add_column(name, no_wrap=name == "measured", max_width=_NARROW.get(name))
     for v in verdicts:
         measured = value_text(Value(v.value, v.ci95, v.unit))
         table.add_row(v.claim, v.quantity, measured, v.paper, v.rule, _VERDICTS[v.passed])
     return table
 
 
-_RESULT_COLUMNS = {"claim": 5, "quantity": 15, "measured": 18, "paper": 11, "rule": 19, "verdict": 7}
+_NARROW = {"quantity": 15, "paper": 11}  # leaves the rule enough of 80 columns
 _PLAIN: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False}
 _VERDICTS = {
     True: Text("pass", style="bold green"),

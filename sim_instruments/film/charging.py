@@ -117,6 +117,13 @@ class BiasHistory:
         elapsed_s = np.multiply(t_ns - node_ns[index], 1e-9, dtype=np.float64)
         return SlowState(voltage, *self._relax(elapsed_s, (charged, ion, fast, slow), *targets))
 
+    def voltage_at(self, t_ns: TimesNs) -> Floats:
+        """Return the voltage (V) alone at `t_ns` (n,), any order. Raises ValueError for times that were forgotten."""
+        index = np.searchsorted(np.array([node.t_ns for node in self._nodes], np.int64), t_ns, side="right") - 1
+        if len(index) and index.min() < 0:
+            raise ValueError(f"the film's voltage before {self._nodes[0].t_ns} ns is forgotten")
+        return np.array([node.voltage_v for node in self._nodes])[index]
+
     def state_at(self, t_ns: int) -> tuple[float, float, float, float]:
         """Return charged fraction, ion coordinate and the two temperature rises (K) at one instant."""
         self._advance(t_ns)

@@ -65,7 +65,7 @@ class Film:
 
     def voltage_v(self, t_ns: TimesNs) -> Floats:
         """Terminal voltage (V) at `t_ns` (n,)."""
-        return self.state(t_ns).voltage_v
+        return self._history.voltage_at(t_ns)
 
     def charged_fraction(self, t_ns: TimesNs) -> Floats:
         """Fraction of charged nanocrystals at `t_ns` (n,)."""
