@@ -118,7 +118,7 @@ def hardware_text(report: SafeReport) -> str:
     """One line when every instrument has confirmed that it is off, a line per instrument when not."""
     names = {_spaced(role): proof for role, proof in report.instruments.items()}
     if report.safe:
-        return f"off, confirmed by read-back ({', '.join(names)})" if names else str(report)
+        return f"off, confirmed by {', '.join(names)}" if names else str(report)
     return "\n".join(f"{name}: {how.value} ({detail})" for name, (how, detail) in names.items())
 
 

@@ -120,6 +120,9 @@ class Wire:
         self._lost = False
         self._line: deque[tuple[int, bytes]] = deque()
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.persona, name)  # what a persona offers besides bytes and edges
+
     def run_until(self, t_ns: int) -> dict[str, OutputPulses]:
         pulses = self.persona.run_until(t_ns)
         for connector, some in pulses.items():

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from role_bench import FIRST_LINE, LIMITS, RoleBench, State, of_role, states_of
+from role_bench import FIRST_LINE, LIMITS, MS, RoleBench, State, of_role, states_of
 
 from drivers.errors import InstrumentError, RefusedError
 from drivers.registry import DriverEntry
@@ -161,15 +161,17 @@ def test_reading_never_switches_on_and_raises_when_off(bench: RoleBench, state: 
     bench.source.make_safe()
     bench.wait(0.01)
     off_ns = bench.now_ns()
+    bench.steps_after(*(0.005 * i for i in range(1, 20)))
     with pytest.raises(InstrumentError):
         bench.source.read()
+    assert bench.now_ns() - off_ns < 50 * MS
     bench.wait(0.1)
     assert bench.voltages_since(off_ns) == [0.0]
     assert bench.source.read_safe().safe
 
 
 def test_compliance_is_seen_and_the_current_stays_limited(prepared: RoleBench) -> None:
-    prepared.world.film.add_leak(100.0, prepared.now_ns())
+    prepared.world.add_leak(100.0, prepared.now_ns())
     hold(prepared, 20.0)
     reading = prepared.source.read()
     assert reading.in_compliance
@@ -180,7 +182,8 @@ def test_compliance_is_seen_and_the_current_stays_limited(prepared: RoleBench) -
 def test_a_leak_that_opens_under_voltage_is_seen(prepared: RoleBench) -> None:
     hold(prepared, 20.0)
     assert not prepared.source.read().in_compliance
-    prepared.world.film.add_leak(1000.0, prepared.now_ns())
+    prepared.world.add_leak(1000.0, prepared.now_ns() + 5 * MS)
+    prepared.wait(0.01)
     reading = prepared.source.read()
     assert reading.in_compliance
     assert reading.current_a == pytest.approx(LIMITS.current_a, rel=0.01)
@@ -275,7 +278,7 @@ def test_the_longest_list_is_walked_to_its_end(prepared: RoleBench) -> None:
 def test_a_list_in_compliance_says_so_per_point(prepared: RoleBench) -> None:
     prepared.source.load(LevelList((1.0, 20.0, 1.0, 0.0), FIRST_LINE))
     prepared.source.arm()
-    prepared.world.film.add_leak(10_000.0, prepared.now_ns())
+    prepared.world.add_leak(10_000.0, prepared.now_ns())
     prepared.steps_after(0.01, 0.02, 0.03, 0.04)
     prepared.wait(0.1)
     assert [point.in_compliance for point in prepared.source.collect()] == [False, True, False, False]

@@ -149,7 +149,16 @@ def test_a_run_leaves_file_and_figure_and_says_what_it_found(rig: Rig) -> None:
     assert said.err == ""
     [run_file], [figure] = files("*.h5"), files("*.png")
     assert figure.read_bytes().startswith(b"\x89PNG")
-    for words in ("SIMULATED", "200/200", str(run_file), str(figure), "±", "nm", "C22", "confirmed by read-back"):
+    for words in (
+        "SIMULATED",
+        "200/200",
+        str(run_file),
+        str(figure),
+        "±",
+        "nm",
+        "C22",
+        "hardware: off, confirmed by laser trigger",
+    ):
         assert words in said.out
     assert wide_lines(said.out) == []
     assert len(said.out.splitlines()) <= 45
@@ -214,7 +223,11 @@ def test_an_instrument_that_cannot_be_opened_for_the_second_sequence_still_ends_
     said = rig("run", *(sequence(f"{name}.toml") for name in "abc"))
     assert said.code == 4
     table = said.out[said.out.index("Runs\n") :]
-    assert [state for state in ("done", "could not start", "not run") if state in table] == ["done", "could not start", "not run"]
+    assert [state for state in ("done", "could not start", "not run") if state in table] == [
+        "done",
+        "could not start",
+        "not run",
+    ]
     assert "GPIB0::24::INSTR" in said.err
 
 
@@ -314,7 +327,9 @@ def test_the_template_is_refused_until_it_is_filled_in_and_then_runs(rig: Rig) -
     assert refused.code == 2
     assert refused.err.count("new.toml:") + int(re.findall(r"and (\d+) more", refused.err)[0]) >= template.count('= "FILL IN"')
     fills = iter(("100e-6", "40.0", "0.01", '"GPIB0::24::INSTR"', '"TCPIP::192.0.2.20::5025::SOCKET"'))
-    filled = re.sub(r'= "FILL IN"', lambda _: f"= {next(fills, chr(34) + 'TCPIP::192.0.2.21::57357::SOCKET' + chr(34))}", template)
+    filled = re.sub(
+        r'= "FILL IN"', lambda _: f"= {next(fills, chr(34) + 'TCPIP::192.0.2.21::57357::SOCKET' + chr(34))}", template
+    )
     Path("new.toml").write_text(filled, encoding="utf-8")
     said = rig("run", "s.toml", "--bench", "new.toml", "--simulate", "--json", "--quiet")
     assert said.code == 0
