@@ -98,7 +98,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
     adapter  a `drivers.link.Link`, or anything PyMeasure takes (then without fences)
     """
 
-    off_message: bytes = b":ABOR;:TRIG:CLE;:OUTP OFF\n"
+    off_message: bytes = b"\n:ABOR;:TRIG:CLE;:OUTP OFF\n"  # the first line end closes a message cut off before it
     step_time_ns: int = 360_000  # the manual's example for a source-only step: <= 225 us trigger latency, <= 50 us source, rest
     max_list_points: int = BUFFER_READINGS
 
@@ -367,9 +367,12 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         ------
         InstrumentError  the output is off or a list runs: nothing was measured and nothing switched
         """
-        # one message: with the output off the instrument answers the first half and refuses the second (error +803)
         with conversation(self.adapter, READ_TIMEOUT_S):
-            output, _, elements = self.ask(MEASURE).partition(";")
+            if isinstance(self._program, LevelList) and not self.output_enabled:
+                output, elements = "0", ""  # with auto output-off the second half would start the list
+            else:
+                # one message: with the output off the first half is answered, the second refused (error +803)
+                output, _, elements = self.ask(MEASURE).partition(";")
         if output.strip() == "0" and not elements:
             raise InstrumentError(
                 f"{self.name} was asked to measure while its output is off: {'; '.join(self.errors())}",

@@ -133,7 +133,8 @@ class Dg645(Fenced, Instrument):
     adapter  a `drivers.link.Link`, or anything PyMeasure takes (then without fences)
     """
 
-    off_message: bytes = b"TSRC 5;BURM 0\n"  # single shot, no burst: a running burst is aborted, nothing fires by itself
+    # the first line end closes a message that was cut off before it; single shot, no burst: a running burst is aborted
+    off_message: bytes = b"\nTSRC 5;BURM 0\n"
 
     outputs = Instrument.MultiChannelCreator(cast(Any, Output), cast(Any, list(OUTPUTS)), prefix="output_")
 

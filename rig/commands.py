@@ -34,6 +34,7 @@ from rig.session import MEASUREMENTS, RunResult, Session
 
 DONE, REFUSED, STOPPED, FAULT, UNKNOWN, CTRL_C = 0, 2, 3, 4, 5, 130
 SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "terminated", "SIGHUP": "terminal closed", "SIGBREAK": "Ctrl-Break"}
+_ENDS = ("fault:", "stopped:", "safe:")  # events of a run that say how it ended
 T = TypeVar("T")
 
 
@@ -74,18 +75,18 @@ def run(options: argparse.Namespace, words: Console) -> int:
         session.reserve(what for _, what in planned)
         results: list[RunResult] = []
         code = DONE
-        for sequence, _ in planned:
+        for sequence, what in planned:
             if stop.requested or code != DONE:
                 break
             try:
-                result = _run_one(session, sequence, stop, words, quiet=options.quiet)
+                result = _run_one(session, sequence, what, stop, words, quiet=options.quiet)
             except RigError as error:
                 code = _tell(error, options)
                 break
             results.append(result)
             code = _exit_code(result)
             with suppress(OSError):  # a terminal that is gone changes nothing about the run
-                _report(result, words, quiet=options.quiet)
+                _report(result, words, why=stop.why, quiet=options.quiet)
                 if options.json:
                     said = {} if result.outcome.fault is None else {"error": _error_json(result.outcome.fault)}
                     sys.stdout.write(json.dumps({**result.as_json(), **said}, allow_nan=False) + "\n")
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace, words: Console) -> int:
         return code
 
 
-def _run_one(session: Session, sequence: Sequence, stop: StopRequest, words: Console, *, quiet: bool) -> RunResult:
+def _run_one(session: Session, sequence: Sequence, what: Plan, stop: StopRequest, words: Console, *, quiet: bool) -> RunResult:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -109,21 +110,21 @@ def _run_one(session: Session, sequence: Sequence, stop: StopRequest, words: Con
     result: RunResult | None = None
     try:
         with Progress(*columns, console=words, disable=quiet, transient=False) as bar:
-            task = bar.add_task(name[:40], total=None)
+            task = bar.add_task(name[:40], total=what.planned_shots)
 
             def observe(progress: RunProgress) -> None:
-                bar.update(task, completed=progress.shots_done, total=progress.shots_planned)
+                bar.update(task, completed=progress.shots_done)
 
             result = session.run(sequence, observe=observe, stop=stop)
             ledger = result.outcome.ledger
-            bar.update(task, completed=ledger.assigned + ledger.unassigned, total=ledger.planned)
+            bar.update(task, completed=ledger.assigned + ledger.unassigned)
     except OSError:  # the terminal is gone, the run has ended as it should
         if result is None:
             raise
     return result
 
 
-def _report(result: RunResult, words: Console, *, quiet: bool) -> None:
+def _report(result: RunResult, words: Console, *, why: str, quiet: bool) -> None:
     """Say how a run ended: results when it is done, what happened and what is kept when it is not."""
     outcome, record = result.outcome, result.record
     finished = outcome.reason is FinishReason.DONE and outcome.fault is None
@@ -145,12 +146,14 @@ def _report(result: RunResult, words: Console, *, quiet: bool) -> None:
     hardware = hardware_text(outcome.safe)
     frames = f"{outcome.ledger.received} frames are in the file; look at them with: rig show {result.path}"
     if outcome.fault is not None:
+        known = hardware if outcome.safe.safe else "not confirmed, see below"
         alarms.print("[bold red]FAULT[/bold red]")
-        alarms.print(error_text(outcome.fault, hardware, alarms.width), markup=False)
+        alarms.print(error_text(outcome.fault, known, alarms.width), markup=False)
         alarms.print(f"  kept:     {frames}", markup=False)
     elif outcome.reason is FinishReason.STOPPED:
         ledger = outcome.ledger
-        alarms.print(f"[bold]Stopped by the user[/bold] after {ledger.received} of {ledger.planned} shots.")
+        done = ledger.assigned + ledger.unassigned
+        alarms.print(f"[bold]Stopped[/bold] ({why}) after {done} of {ledger.planned} shots.")
         alarms.print(f"  hardware: {hardware}", markup=False)
         alarms.print(f"  kept:     {frames}", markup=False)
     try:
@@ -306,6 +309,8 @@ def show(options: argparse.Namespace, words: Console) -> int:
     elif run.unfinished:
         state = f"unfinished, its writer is gone; all it recorded is here (trim the file with: rig recover {run.path})"
     words.print(f"state: {state}", markup=False)
+    for line in (text.splitlines()[0] for _, text in run.events if text.startswith(_ENDS)):
+        words.print(line, markup=False)
     words.print(f"frames in the file: {run.count}")
     if run.ledger:
         words.print(_ledger(run.ledger))
@@ -418,7 +423,7 @@ def _ledger(ledger: Mapping[str, Any]) -> Table:
 
 
 def _runs_table(sequences: list[Sequence], results: list[RunResult], code: int) -> Table:
-    table = Table(title="Runs", title_justify="left")
+    table = Table(title="Runs", title_justify="left", box=None, pad_edge=False)
     for name in ("sequence", "state", "assigned", "switched", "file"):
         table.add_column(name, overflow="fold")
     for index, sequence in enumerate(sequences):

@@ -1,5 +1,6 @@
 """From a block and a bench to one program per instrument, or every reason why not. Pure: nothing is opened, nothing moves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drivers.errors import CompileError, Reason
@@ -14,7 +15,7 @@ from drivers.roles import (
 )
 from rig.bench import Bench, Cable
 from rig.config_file import Where, dotted
-from rig.sequence import Block, BlockMode, Measurement, Mode
+from rig.sequence import Block, BlockMode, Measurement, Mode, Stretch
 from rig.timeline import (
     ShotPattern,
     Timeline,
@@ -278,7 +279,6 @@ def _check_levels(block: Block, bench: Bench, where: Where) -> list[Reason]:
 def _check_whole_run(compiled: list[Compiled], bench: Bench, where: Where) -> list[Reason]:
     limits = bench.voltage_source.limits
     stretches = tuple(stretch for one in compiled for stretch in one.block.stretches)
-    period_ns = round(1e9 / bench.laser_trigger.rate_hz)
     reasons: list[Reason] = []
     if not swing_v(stretches) <= limits.step_v:
         reasons.append(
@@ -288,17 +288,23 @@ def _check_whole_run(compiled: list[Compiled], bench: Bench, where: Where) -> li
                 f"a step of {swing_v(stretches):g} V, voltage_source.limits.step_v allows {limits.step_v:g} V",
             )
         )
-    on_s = sum(on_time_s(stretch, period_ns) for stretch in stretches)
-    total_s = sum(stretch.shots for stretch in stretches) * period_ns * 1e-9
-    if not on_s <= limits.duty * total_s:
+    duty = _duty(stretches)
+    if not duty <= limits.duty:
         reasons.append(
             Reason(
                 "duty-above-limit",
                 where(("parameters",)),
-                f"voltage is on for {on_s / total_s:.0%} of the time, voltage_source.limits.duty allows {limits.duty:.0%}",
+                f"voltage is on for {100 * duty:.4g} % of the time, "
+                f"voltage_source.limits.duty allows {100 * limits.duty:.4g} %",
             )
         )
     return reasons
+
+
+def _duty(stretches: Sequence[Stretch]) -> float:
+    """Fraction of the shots under voltage; a quotient of whole numbers, so that a limit can be reached."""
+    on = sum(stretch.shots for stretch in stretches if stretch.voltage_v != 0)
+    return on / sum(stretch.shots for stretch in stretches)
 
 
 def _check_pump(block: Block, bench: Bench, where: Where) -> list[Reason]:
@@ -320,7 +326,6 @@ def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Benc
     shots = sum(one.timeline.shots for one in blocks)
     bursts = sum(len(one.timeline.bursts) for one in blocks)
     limits = bench.voltage_source.limits
-    on_s = sum(on_time_s(stretch, period_ns) for stretch in stretches)
     planned = sum(stretch.shots for stretch in stretches)
     # room for edges that nobody planned: what is acquired must find a place in the file
     capacity = shots + bursts * 64 + shots // 50
@@ -330,7 +335,7 @@ def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Benc
         file_bytes=capacity * FRAME_BYTES,
         dose_j_cm2=shots * bench.pump.fluence_uj_cm2 * 1e-6,
         bias_v_s=sum(on_time_s(stretch, period_ns) * abs(stretch.voltage_v) for stretch in stretches),
-        on_duty=on_s / (planned * period_ns * 1e-9),
+        on_duty=_duty(stretches),
         heating_max_k=FILM_HEATING_K_W * max(abs(stretch.voltage_v) for stretch in stretches) * limits.current_a,
     )
     return Plan(mode, why, blocks, price, planned, capacity)

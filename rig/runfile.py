@@ -373,7 +373,7 @@ def check_folder(folder: Path, size: int) -> None:
     else:
         free = shutil.disk_usage(folder).free
         if not 2 * size <= free:
-            need = f"the run needs 2 x {size / 1e6:.0f} MB (file and finished copy), the disk has {free / 1e6:.0f} MB free"
+            need = f"{2 * size / 1e6:.0f} MB are needed (with the finished copy), the disk has {free / 1e6:.0f} MB free"
             reasons.append(Reason("disk-space", str(folder), need))
     if reasons:
         raise RefusedError("the run cannot be stored", tuple(reasons), where=str(folder), next_step="choose another folder")

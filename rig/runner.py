@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.clock import Clock, Deadline
-from drivers.errors import InstrumentError, RigError
+from drivers.errors import InstrumentError
 from drivers.roles import ExposureProgram, FrameBatch, LaserTrigger, SourceReading, Spectrometer, VoltageSource
 from rig.compiler import Compiled
 from rig.frames import BurstFrames, Ledger, blank_rows
@@ -227,7 +227,7 @@ class Runner:
             self._log(f"safe: {safe}")
             self.runfile.set_ledger(self.ledger.as_dict())
             self.runfile.sync()
-        except RigError as error:
+        except Exception as error:  # noqa: BLE001 - what broke the run may break its ending; everything is off already
             return fault or error
         return fault
 

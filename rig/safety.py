@@ -56,7 +56,9 @@ class SafeReport:
         if not self.safe:
             raise UnsafeStateError(
                 "Off could not be confirmed on every instrument.",
-                where=", ".join(r for r, (c, _) in self.instruments.items() if c is not Confirmation.CONFIRMED),
+                where=", ".join(
+                    r.replace("_", " ") for r, (c, _) in self.instruments.items() if c is not Confirmation.CONFIRMED
+                ),
                 hardware_state=str(self),
                 next_step="switch the source's output off at its front panel and close the laser shutter by hand, now",
             )

@@ -17,7 +17,7 @@ from typing import Any, cast
 from pyvisa import ResourceManager
 
 from drivers.clock import Clock, MonotonicClock
-from drivers.errors import RigError, WrongIdentity
+from drivers.errors import InstrumentError, RigError, WrongIdentity
 from drivers.link import Link
 from drivers.registry import DriverEntry, Role, find
 from drivers.roles import LaserTrigger, SourceLimits, Spectrometer, SpectrometerInfo, VoltageSource
@@ -267,7 +267,7 @@ class Session:
             assumed = json.dumps(world.assumed())
             manager = ResourceManager(library_for(world))
         else:
-            manager = ResourceManager(self.bench.visa_library)
+            manager = _visa(self.bench.visa_library)
         links: list[Link] = []
         instruments: dict[str, Any] = {}
         identities: dict[str, str] = {}
@@ -351,12 +351,28 @@ def _bench(bench: Bench | Path | str | None) -> Bench:
     return bench if isinstance(bench, Bench) else read_bench(Path(bench))
 
 
+def _visa(library: str) -> ResourceManager:
+    try:
+        return ResourceManager(library)
+    except (OSError, ValueError) as error:
+        raise InstrumentError(
+            f"The VISA library {library} cannot be opened: {error}",
+            where="visa_library in the bench file",
+            next_step='install it, name its file, or use visa_library = "@py" with the resources that PyVISA-py knows',
+        ) from error
+
+
 def _identify(entry: DriverEntry, instrument: Any, resource: str) -> str:
-    identity = instrument.identify()
+    where = f"{entry.role.replace('_', ' ')} at {resource}"
+    try:
+        identity = instrument.identify()
+    except RigError as error:
+        error.where = where  # the driver does not know its address
+        raise
     if not entry.matches(f"{identity.maker},{identity.model},{identity.serial},{identity.firmware}"):
         raise WrongIdentity(
             f"At {resource} answers {identity}; the bench file says {entry.model}.",
-            where=f"{entry.role.replace('_', ' ')} at {resource}",
+            where=where,
             hardware_state="only its identity was asked, nothing was set or switched",
             next_step="correct the resource or the model in the bench file, or the address on the instrument",
         )

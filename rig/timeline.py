@@ -189,4 +189,5 @@ def swing_v(stretches: tuple[Stretch, ...]) -> float:
 
 def on_time_s(stretch: Stretch, period_ns: int) -> float:
     """How long a stretch keeps a voltage on the film (s); 0 at 0 V."""
-    return 0.0 if stretch.voltage_v == 0.0 else stretch.shots * period_ns * 1e-9
+    # divided, not multiplied by 1e-9: 60 000 ms are exactly 60 s, so that a limit can be reached
+    return 0.0 if stretch.voltage_v == 0.0 else stretch.shots * period_ns / 1e9

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sim_instruments.keithley_2400_commands import TREE, Command
+from sim_instruments.keithley_2400_commands import Command, parse
+from sim_instruments.keithley_2400_forecast import UnforeseenError, foretell
 from sim_instruments.keithley_2400_meter import Keithley2400Quirks, Noise, SourceMeter
 from sim_instruments.keithley_2400_output import OutputStage
 from sim_instruments.keithley_2400_status import TEXTS
@@ -42,13 +43,19 @@ KNOWINGLY_ABSENT: dict[str, str] = {
     "SENSe:RESistance:MODE AUTO": "kept as a setting, but the source is never taken over; +825 never comes",
     "SENSe:...:RANGe:AUTO:LLIMit, ULIMit, SYSTem:RCMode": "auto-ranging takes no time here",
     "SENSe:AVERage:TCONtrol MOVing": "kept as a setting; readings are not averaged over each other",
-    "SOURce2:TTL": "levels are kept and read back; the digital port has no pins here",
+    "SOURce2:TTL, SOURce2:BSIZe": "kept and read back; the digital port has no pins here, so its size limits no level",
+    "SYSTem:AZERo:CACHing": "kept as a setting; changes of the integration time cost nothing here",
     "NSTest, PSTest, BSTest, MANual": "start-of-test line and front-panel key do not exist: such an arm layer waits until ABOR",
+    "OUTPut:SMODe HIMPedance": "the relay's 15 ms and its wear are not modelled",
     "OUTPut:SMODe GUARd, ZERO": "hold 0 V like NORMal; their current limits with the output off are not modelled",
-    "SYSTem:GUARd, SYSTem:MEP, SYSTem:CCHeck, CALibration, DIAGnostic": "no counterpart on this bench",
+    "*OPT, SYSTem:GUARd, SYSTem:MEP, SYSTem:CCHeck, CALibration, DIAGnostic": "no counterpart on this bench",
     "SYSTem:KEY, LOCal, REMote, RWLock, BEEPer": "accepted without effect",
     "-420, -430": "the persona is not told about reads that find nothing",
     "+810, +600 errors": "overheating and lost memory are not modelled",
+    "other error codes": "all texts of table B-1 are known; expressions, calibration, programs and pulses exist nowhere here",
+    "STATus:MEASurement bits 0 to 5, 10 and 12": "limit tests, contact check and overheating never happen",
+    "STATus:QUEStionable bits 8 and 14": "the calibration is always valid, no parameter is ignored",
+    "status word bits 5 to 10, 17, 18 and 23": "mathematics, null, limits, auto-ohms, offset compensation, contacts, pulses",
 }
 
 
@@ -257,9 +264,14 @@ class Keithley2400Persona:
         self._work(t_ns)
 
     def _foretell(self) -> int | None:
-        """Run a copy of this instrument, without its load, until it has something to say."""
+        """When the next reply is there: from what waits if that tells, else a copy of this instrument runs ahead."""
         if not (self._incoming or self._queue) or self._next_without_input_ns() is None:
             return None
+        if not (self._queue or self.meter.trigger.running):
+            try:
+                return foretell(self.meter, self._incoming)
+            except UnforeseenError:
+                pass
         # what must not be reached from the copy, or need not be copied
         replaced = {id(self.meter.output.terminal): _NO_LOAD, id(self.meter.noise): _NO_NOISE, id(TEXTS): TEXTS}
         return copy.deepcopy(self, replaced).run_to_reply()
@@ -280,7 +292,7 @@ class Keithley2400Persona:
     # --- messages
 
     def _parse(self, text: str) -> None:
-        parsed = TREE.parse(text)
+        parsed = parse(text)
         self._queue.append(_Message(deque(parsed.units), parsed.error))
 
     def _blocked(self, message: _Message) -> bool:

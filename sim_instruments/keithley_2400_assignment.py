@@ -12,6 +12,8 @@ from sim_instruments.keithley_2400_settings import (
     FULL_SCALE,
     MAX_POINTS,
     VOLT_RANGES,
+    Protection,
+    Range,
     Row,
     Settings,
     Standing,
@@ -129,7 +131,7 @@ def _fix(key: str) -> Effect:
 
 
 def _control_store(meter: SourceMeter, t_ns: int) -> None:
-    active = meter.settings.buffer_control == "NEXT"
+    active = meter.standing.buffer_control == "NEXT"
     if active and not meter.store.active:
         meter.store.stored.clear()
     meter.store.active = active
@@ -148,6 +150,13 @@ def _follow_limit(meter: SourceMeter, t_ns: int) -> None:
         settings.sense_volt_range_v = lowest_range(VOLT_RANGES, settings.voltage_limit_v)
     meter.regulate(t_ns)
 
+
+def _told_delay_s(meter: SourceMeter) -> float:
+    automatic = meter.settings.source_delay_auto and meter.quirks.auto_delay_told
+    return meter.source_delay_ns() * 1e-9 if automatic else meter.settings.source_delay_s
+
+
+TOLD: dict[str, Callable[[SourceMeter], Any]] = {"source_delay_s": _told_delay_s}  # what is read back is not what was set
 
 _REGULATE: Effect = SourceMeter.regulate
 EFFECTS: dict[str, Effect] = {
@@ -184,9 +193,9 @@ def assign(row: Row, meter: SourceMeter, params: Params, t_ns: int) -> None:
 def ask(row: Row, meter: SourceMeter, params: Params, t_ns: int) -> str:
     """Read a field back; with MIN, MAX or DEF the limit or default instead."""
     holder, defaults = (meter.standing, _STANDING) if row.standing else (meter.settings, _RESET)
-    value = getattr(holder, row.key)
+    value = TOLD[row.key](meter) if row.key in TOLD else getattr(holder, row.key)
     if params:
-        if not isinstance(row.kind, Real | Whole):
+        if not isinstance(row.kind, Real | Whole | Range | Protection):
             raise ScpiError(-108)
         if params[0][:3].upper() not in ("MIN", "MAX", "DEF"):
             raise ScpiError(-224)

@@ -5,7 +5,8 @@ Source: 2400S-900-01 rev K, sections 15 to 18.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from enum import Enum, auto
+from functools import lru_cache, partial
 
 from sim_instruments.keithley_2400_assignment import Params, ask, assign
 from sim_instruments.keithley_2400_meter import SourceMeter
@@ -33,6 +34,15 @@ _RESET = Settings()
 _READING_BYTES = 28  # assumed
 
 
+class Answer(Enum):
+    """What comes of a command on an idle instrument: nothing to read, a reply at once, a reading, or nobody knows."""
+
+    NONE = auto()
+    AT_ONCE = auto()
+    READING = auto()
+    UNCERTAIN = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """What a header does.
@@ -44,6 +54,7 @@ class Command:
     repeats  having acted past what waits, it acts again when its turn comes
     cancels  drops what waits
     then     is executed after it, in the same message
+    answer   what comes of it on an idle instrument, without parameters; UNCERTAIN when it can fail or starts a run
     """
 
     run: Run
@@ -51,6 +62,11 @@ class Command:
     repeats: bool = False
     cancels: bool = False
     then: "Command | None" = None
+    answer: Answer = Answer.UNCERTAIN
+
+    def answer_to(self, params: Params) -> Answer:
+        """What comes of it on an idle instrument; a question with a parameter can fail."""
+        return Answer.UNCERTAIN if params and self.answer is not Answer.NONE else self.answer
 
 
 def _plain(run: Plain) -> Run:
@@ -111,7 +127,7 @@ def _configure(function: str, meter: SourceMeter, t_ns: int) -> None:
     settings.arm_source = settings.trig_source = "IMM"
     settings.arm_count = settings.trig_count = 1
     settings.trig_delay_s = 0.0
-    settings.buffer_control, meter.store.active = "NEV", False
+    meter.standing.buffer_control, meter.store.active = "NEV", False
     if not settings.auto_clear:
         meter.switch(True, t_ns)
 
@@ -210,7 +226,7 @@ def _auto_zero(meter: SourceMeter, params: Params, t_ns: int) -> Reply:
 def _trace_data(meter: SourceMeter, t_ns: int) -> Reply:
     if not meter.store.stored:
         raise ScpiError(-230)  # assumed
-    return format_readings(meter.store.stamped(meter.settings.buffer_time), meter.settings)
+    return format_readings(meter.store.stamped(meter.standing.buffer_time), meter.settings)
 
 
 def _trace_clear(meter: SourceMeter, t_ns: int) -> None:
@@ -303,15 +319,16 @@ _SOURCE, _SENSE = "SOURce[1]", "[:SENSe[1]]"
 _SENSE_FUNCTION = f"{_SENSE}:FUNCtion"
 
 _COMMANDS: dict[str, Command] = {
-    "*TRG": Command(_plain(_bus_trigger), at_once=True),
-    "*RST": Command(_plain(partial(_reset, Settings)), at_once=True, repeats=True, cancels=True),
-    "*RCL": Command(_recall, at_once=True, repeats=True),
-    "SYSTem:PRESet": Command(_plain(partial(_reset, _preset)), at_once=True, repeats=True),
-    "ABORt": Command(_plain(_abort), at_once=True, repeats=True),
+    "*TRG": Command(_plain(_bus_trigger), at_once=True, answer=Answer.NONE),
+    "*RST": Command(_plain(partial(_reset, Settings)), at_once=True, repeats=True, cancels=True, answer=Answer.NONE),
+    "*RCL": Command(_recall, at_once=True, repeats=True, answer=Answer.NONE),
+    "SYSTem:PRESet": Command(_plain(partial(_reset, _preset)), at_once=True, repeats=True, answer=Answer.NONE),
+    "ABORt": Command(_plain(_abort), at_once=True, repeats=True, answer=Answer.NONE),
     "INITiate[:IMMediate]": Command(_plain(_initiate), at_once=True),
-    "READ?": Command(_plain(_read), then=_FETCH),
+    "READ?": Command(_plain(_read), then=_FETCH, answer=Answer.READING),
     "FETCh?": _FETCH,
 }
+_CAN_FAIL = (_latest, _trace_data)
 
 _PLAIN: dict[str, Plain] = {
     "*CLS": lambda m, t: m.status.clear(),
@@ -364,6 +381,10 @@ _PLAIN: dict[str, Plain] = {
     },
 }
 
+_ACCEPTED = (
+    *("SYSTem:LOCal", "SYSTem:REMote", "SYSTem:RWLock", "SYSTem:KEY", "SYSTem:BEEPer[:IMMediate]"),
+    *("SYSTem:AZERo:CACHing:REFResh", "SYSTem:AZERo:CACHing:RESet"),  # from memory, unverified
+)
 _WITH_PARAMS: dict[str, Run] = {
     "*SAV": _save,
     "*ESE": partial(_set_mask, 255, partial(_write_attribute, "standard_enable")),
@@ -375,7 +396,7 @@ _WITH_PARAMS: dict[str, Run] = {
     f"{_SENSE_FUNCTION}:STATe?": _function_state,
     "STATus:QUEue:ENABle": lambda m, params, t: m.status.enable_codes(params),
     "STATus:QUEue:DISable": lambda m, params, t: m.status.disable_codes(params),
-    **dict.fromkeys(("SYSTem:LOCal", "SYSTem:REMote", "SYSTem:RWLock", "SYSTem:KEY", "SYSTem:BEEPer[:IMMediate]"), _nothing),
+    **dict.fromkeys(_ACCEPTED, _nothing),
 }
 
 
@@ -414,22 +435,29 @@ def _statuses() -> dict[str, Run]:
     return table
 
 
+def _answer(spec: str) -> Answer:
+    return Answer.AT_ONCE if spec.endswith("?") else Answer.NONE
+
+
 def _build() -> CommandTree[Command]:
     tree = CommandTree[Command]()
     for row in ROWS:
-        tree.add(row.spec, Command(partial(assign, row)))
-        tree.add(row.spec + "?", Command(partial(ask, row)))
+        tree.add(row.spec, Command(partial(assign, row), answer=Answer.NONE))
+        tree.add(row.spec + "?", Command(partial(ask, row), answer=Answer.AT_ONCE))
     for spec, command in _COMMANDS.items():
         tree.add(spec, command)
     for spec, plain in _PLAIN.items():
-        tree.add(spec, Command(_plain(plain)))
-    for spec, run in {**_WITH_PARAMS, **_sources(), **_statuses()}.items():
-        tree.add(spec, Command(run))
+        tree.add(spec, Command(_plain(plain), answer=Answer.UNCERTAIN if plain in _CAN_FAIL else _answer(spec)))
+    for spec, run in {**_sources(), **_statuses()}.items():
+        tree.add(spec, Command(run, answer=_answer(spec)))
+    for spec, run in _WITH_PARAMS.items():
+        tree.add(spec, Command(run, answer=Answer.UNCERTAIN if spec.endswith("?") else Answer.NONE))
     for name, function in (("", ""), (":CURRent[:DC]", "CURR"), (":VOLTage[:DC]", "VOLT"), (":RESistance", "RES")):
         tree.add(f"MEASure{name}?", Command(_plain(partial(_measure, function)), then=_FETCH))
         if function:
-            tree.add(f"CONFigure{name}", Command(_plain(partial(_configure, function))))
+            tree.add(f"CONFigure{name}", Command(_plain(partial(_configure, function)), answer=Answer.NONE))
     return tree
 
 
 TREE = _build()
+parse = lru_cache(maxsize=1000)(TREE.parse)  # programs repeat themselves

@@ -14,6 +14,7 @@ from sim_instruments.keithley_2400_readings import (
     STAT_I_MEASURED,
     STAT_I_SOURCE,
     STAT_OHMS,
+    STAT_OVERFLOW,
     STAT_PROTECTION,
     STAT_RANGE_COMPLIANCE,
     STAT_V_MEASURED,
@@ -28,6 +29,7 @@ from sim_instruments.keithley_2400_status import (
     MEAS_COMPLIANCE,
     MEAS_ENABLE,
     MEAS_FULL,
+    MEAS_OVERFLOW,
     MEAS_READING,
     MEAS_VOLTAGE_LIMIT,
     Status,
@@ -58,22 +60,27 @@ class Keithley2400Quirks:
     Parameters
     ----------
     serial_link          RS-232 instead of GPIB: ASCII data only, Ctrl-C aborts, Ctrl-X clears, no query interruption
+    auto_delay_told      SOUR:DEL? answers the automatic delay while that is on, as PyMeasure's test on the instrument found
+                         (1 ms after *RST); else what was set, by the manual 0
     identity_blanks      blanks after the commas of *IDN?, as the manual prints it; instruments in the field have none
     firmware             last field of *IDN?
     line_frequency_hz    what the instrument has found at power-on
     trigger_latency_ns   from a detected trigger to the start of the source action. Source: 2400S-900-01 rev K, appendix
     source_set_ns        until the new level has settled. Source: same
     step_overhead_ns     rest of a cycle; makes 360 us with the two above, the manual's example
+    auto_delay_extra_ns  what the automatic source delay takes longer than its name (about 100 us). Source: same
     measure_overhead_ns  of a measured cycle; makes 990 readings/s at 0.01 NPLC, 50 Hz, no auto-zero. Source: SPEC-2400
     """
 
     serial_link: bool = False
+    auto_delay_told: bool = True
     identity_blanks: bool = False
     firmware: str = "C30   Mar 17 2006 09:29:29/A02  /K/J"
     line_frequency_hz: int = 50
     trigger_latency_ns: int = 225_000
     source_set_ns: int = 50_000
     step_overhead_ns: int = 85_000
+    auto_delay_extra_ns: int = 100_000
     measure_overhead_ns: int = 450_000
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Keithley2400Quirks":
@@ -139,6 +146,15 @@ class SourceMeter:
         self.output.on = on
         self.regulate(t_ns)
 
+    def reading_ns(self) -> int | None:
+        """How long READ? takes from now on (ns); None when not even READ? is certain, or its length."""
+        settings = self.settings
+        at_once = settings.arm_source == settings.trig_source == "IMM" and settings.source_mode == "FIX" and not self.levels
+        if not (at_once and self.output.on and not settings.auto_clear and settings.arm_count < float("inf")):
+            return None
+        cycle_ns = sum(self.duration_ns(phase) for phase in (Phase.SOURCE, Phase.DELAY, Phase.MEASURE, Phase.OVERHEAD))
+        return int(settings.arm_count) * settings.trig_count * cycle_ns
+
     def set_level(self, t_ns: int) -> None:
         """Bring the programmed level to the output."""
         self.output.level = self.bias
@@ -154,7 +170,6 @@ class SourceMeter:
         self.output.on = False
         self.settings = settings
         self.set_level(t_ns)
-        self.store.active = settings.buffer_control == "NEXT"
 
     @property
     def bias(self) -> float:
@@ -168,7 +183,7 @@ class SourceMeter:
     def refresh(self) -> None:
         """Bring the condition registers up to date."""
         self.status.set_condition(self.status.operation, self.trigger.condition())
-        full = not self.store.active and len(self.store.stored) >= self.settings.buffer_points
+        full = not self.store.active and len(self.store.stored) >= self.standing.buffer_points
         bits = (
             (MEAS_AVAILABLE, len(self.store.stored) >= 2),
             (MEAS_FULL, full),
@@ -186,7 +201,7 @@ class SourceMeter:
             delay_ns = round(self.settings.trig_delay_s * 1e9)
             return self.quirks.trigger_latency_ns + delay_ns + self._range_change_ns() + self.quirks.source_set_ns
         if phase is Phase.DELAY:
-            return self._source_delay_ns()
+            return self.source_delay_ns() + (self.quirks.auto_delay_extra_ns if self.settings.source_delay_auto else 0)
         if phase is Phase.MEASURE:
             return self._measure_ns()
         return self.quirks.step_overhead_ns
@@ -219,8 +234,9 @@ class SourceMeter:
     def measure(self, t_ns: int) -> bool:
         """Take a reading; True when a late compliance abort ends the sweep."""
         self.regulate(t_ns)
-        filled = self.store.add(self._reading(t_ns), self.settings)
-        self.status.pulse(self.status.measurement, MEAS_READING)
+        reading = self._reading(t_ns)
+        filled = self.store.add(reading, self.standing)
+        self.status.pulse(self.status.measurement, MEAS_READING | (MEAS_OVERFLOW if reading.status & STAT_OVERFLOW else 0))
         if filled:
             self.refresh()
         ends = self._aborts("LATE")
@@ -245,7 +261,8 @@ class SourceMeter:
         coming = lowest_range(ranges, self.levels[self.point % len(self.levels)])
         return 0 if coming == self.output.source_range(settings) else RANGE_CHANGE_NS
 
-    def _source_delay_ns(self) -> int:
+    def source_delay_ns(self) -> int:
+        """Time between a new level and the measurement (ns), automatic or set."""
         settings = self.settings
         if not settings.source_delay_auto:
             return round(settings.source_delay_s * 1e9)
@@ -297,7 +314,8 @@ class SourceMeter:
         if "RES" in measured:
             resistance_ohm = voltage_v / current_a if abs(current_a) > 1e-30 else OVERFLOW
         time_s = (t_ns - self.switched_on_ns) * 1e-9 % TIME_WRAP_S
-        return Reading(voltage_v, current_a, resistance_ohm, time_s, self._status_word(measured))
+        status = self._status_word(measured) | (STAT_OVERFLOW if resistance_ohm == OVERFLOW else 0)
+        return Reading(voltage_v, current_a, resistance_ohm, time_s, status)
 
     def _sourced_or_nan(self, sourced: bool) -> float:
         """Level at the output of what is sourced, +9.91E37 for what is not."""

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sim_instruments.keithley_2400_settings import Settings
+from sim_instruments.keithley_2400_settings import Settings, Standing
 
 NAN = 9.91e37  # the manual's "not a number"
 OVERFLOW = 9.9e37
 TIME_WRAP_S = 99_999.999
 
 # bits of the status word of a reading
-STAT_FILTER, STAT_FRONT, STAT_COMPLIANCE, STAT_PROTECTION = 1 << 1, 1 << 2, 1 << 3, 1 << 4
+STAT_OVERFLOW, STAT_FILTER, STAT_FRONT, STAT_COMPLIANCE, STAT_PROTECTION = (1 << bit for bit in range(5))
 STAT_V_MEASURED, STAT_I_MEASURED, STAT_OHMS, STAT_V_SOURCE, STAT_I_SOURCE = (1 << bit for bit in range(11, 16))
 STAT_RANGE_COMPLIANCE, STAT_FOUR_WIRE = 1 << 16, 1 << 22
 
@@ -54,7 +54,7 @@ class Store:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Store":
         return Store(list(self.latest), list(self.stored), self.active)
 
-    def add(self, reading: Reading, settings: Settings) -> bool:
+    def add(self, reading: Reading, standing: Standing) -> bool:
         """Take a reading; True when it filled the data store, which ends storage.
 
         FETC? keeps at most the 2500 newest readings of an endless run (assumed).
@@ -65,10 +65,10 @@ class Store:
         if not self.active:
             return False
         self.stored.append(reading)
-        if len(self.stored) < settings.buffer_points:
+        if len(self.stored) < standing.buffer_points:
             return False
         self.active = False
-        settings.buffer_control = "NEV"
+        standing.buffer_control = "NEV"
         return True
 
     def stamped(self, time_format: str) -> Sequence[Reading]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim_instruments.scpi import (
+    LIMIT_WORDS,
     Flag,
     Kind,
     Real,
@@ -122,10 +123,6 @@ class Settings:
     trig_output_line: int = 2
     trig_input: tuple[str, ...] = ("SOUR",)
     trig_output: tuple[str, ...] = ()
-    buffer_points: int = 100
-    buffer_feed: str = "SENS"
-    buffer_control: str = "NEV"
-    buffer_time: str = "ABS"
     time_reset_auto: bool = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Settings":
@@ -161,7 +158,7 @@ class Settings:
 
 @dataclass
 class Standing:
-    """What *RST leaves alone."""
+    """What *RST leaves alone; of the data store: 2400S-900-01 rev K, note to table 18-10."""
 
     line_frequency_hz: int = 50
     line_frequency_auto: bool = True
@@ -172,6 +169,10 @@ class Standing:
     beeper: bool = True
     register_format: str = "ASC"
     power_on: str = "RST"
+    buffer_points: int = 100
+    buffer_feed: str = "SENS"
+    buffer_control: str = "NEV"
+    buffer_time: str = "ABS"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Standing":
         return copy.copy(self)
@@ -184,7 +185,8 @@ class Standing:
 class Range:
     """A measuring or source range, chosen by a value it must hold, UP or DOWN; read back as its full scale (105 %).
 
-    The read-back as full scale follows the *RST value of the manual (21 V); assumed for the other ranges.
+    The read-back as full scale follows the *RST value of the manual (21 V) and what PyMeasure's test on the instrument reads
+    back. MIN and MAX are the lowest and the highest range.
     """
 
     ranges: tuple[float, ...]
@@ -196,8 +198,10 @@ class Range:
         if text.upper() in ("UP", "DOWN"):
             i = self.ranges.index(float(str(current))) + (1 if text.upper() == "UP" else -1)
             return self.ranges[min(max(i, 0), len(self.ranges) - 1)]
-        value = Real(-self.limit, self.limit).parse(params, default, current)
-        return lowest_range(self.ranges, 0.0 if text[:3].upper() == "MIN" else float(str(value)))
+        if text[0].isalpha():
+            named: dict[str, Value] = {"MIN": self.ranges[0], "MAX": self.ranges[-1], "DEF": default}
+            return named[parse_word(text, LIMIT_WORDS)]
+        return lowest_range(self.ranges, float(str(Real(-self.limit, self.limit).parse(params, default, current))))
 
     def format(self, value: Any) -> str:
         """Full scale."""
@@ -206,14 +210,18 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """Overvoltage protection: the next step that is not below the value, or NONE (210 V)."""
+    """Overvoltage protection: the highest step that |value| reaches, at least the lowest; above the last step NONE (210 V)."""
 
     def parse(self, params: Sequence[str], default: Value, current: Value) -> Value:
         """-222 outside +-210 V."""
-        if single(params).upper() == "NONE":
-            return MAX_V
+        text = single(params)
+        if text[0].isalpha():
+            named = {"MIN": PROTECTIONS_V[0], "MAX": MAX_V, "DEF": MAX_V, "NONE": MAX_V}
+            return named[parse_word(text, (*LIMIT_WORDS, "NONE"))]
         value = abs(float(str(Real(-MAX_V, MAX_V).parse(params, default, current))))
-        return next((step for step in PROTECTIONS_V if value <= step), MAX_V)
+        if value > PROTECTIONS_V[-1]:
+            return MAX_V
+        return max((step for step in PROTECTIONS_V if step <= value), default=PROTECTIONS_V[0])
 
     def format(self, value: Any) -> str:
         """In volts."""
@@ -370,10 +378,10 @@ ROWS: tuple[Row, ...] = (
     Row(f"{_TRIG}{_T}{_A}:OLINe", "trig_output_line", _LINE),
     Row(f"{_TRIG}{_T}{_A}:INPut", "trig_input", _EVENTS),
     Row(f"{_TRIG}{_T}{_A}:OUTPut", "trig_output", _EVENTS),
-    *(Row(f"{trace}:POINts", "buffer_points", Whole(1, MAX_POINTS)) for trace in _TRACE),
-    *(Row(f"{trace}:FEED", "buffer_feed", Word(("SENSe", "SENSe1"))) for trace in _TRACE),
-    *(Row(f"{trace}:FEED:CONTrol", "buffer_control", Word(("NEXT", "NEVer"))) for trace in _TRACE),
-    *(Row(f"{trace}:TSTamp:FORMat", "buffer_time", Word(("ABSolute", "DELTa"))) for trace in _TRACE),
+    *(Row(f"{trace}:POINts", "buffer_points", Whole(1, MAX_POINTS), standing=True) for trace in _TRACE),
+    *(Row(f"{trace}:FEED", "buffer_feed", Word(("SENSe", "SENSe1")), standing=True) for trace in _TRACE),
+    *(Row(f"{trace}:FEED:CONTrol", "buffer_control", Word(("NEXT", "NEVer")), standing=True) for trace in _TRACE),
+    *(Row(f"{trace}:TSTamp:FORMat", "buffer_time", Word(("ABSolute", "DELTa")), standing=True) for trace in _TRACE),
     Row("SYSTem:TIME:RESet:AUTO", "time_reset_auto", Flag()),
     Row("SYSTem:LFRequency", "line_frequency_hz", Whole(50, 60), standing=True),
     Row("SYSTem:LFRequency:AUTO", "line_frequency_auto", Flag(), standing=True),

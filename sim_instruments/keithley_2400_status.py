@@ -7,7 +7,7 @@ from sim_instruments.scpi import STANDARD_ERRORS, ErrorQueue, ScpiError, parse_n
 
 ESR_BITS = {"OPC": 0, "QUERY": 2, "DEVICE": 3, "EXECUTION": 4, "COMMAND": 5, "USER": 6, "POWER_ON": 7}
 OPER_CALIBRATING, OPER_SWEEPING, OPER_TRIGGER, OPER_ARM, OPER_IDLE = (1 << bit for bit in (0, 3, 5, 6, 10))
-MEAS_READING, MEAS_AVAILABLE, MEAS_FULL, MEAS_ENABLE = (1 << bit for bit in (6, 8, 9, 11))
+MEAS_READING, MEAS_OVERFLOW, MEAS_AVAILABLE, MEAS_FULL, MEAS_ENABLE = (1 << bit for bit in (6, 7, 8, 9, 11))
 MEAS_VOLTAGE_LIMIT, MEAS_COMPLIANCE = 1 << 13, 1 << 14
 
 # status messages: register base + bit; the wording below 109 and above 300 is from memory, unverified
@@ -30,6 +30,17 @@ STATUS_TEXTS: dict[int, str] = {
     414: "Command warning",
 }
 DEVICE_ERRORS: dict[int, str] = {
+    500: "Date of calibration not set",
+    501: "Next date of calibration not set",
+    502: "Calibration data invalid",
+    503: "DAC calibration overflow",
+    504: "DAC calibration underflow",
+    505: "Source offset data invalid",
+    506: "Source gain data invalid",
+    507: "Measurement offset data invalid",
+    508: "Measurement gain data invalid",
+    509: "Not permitted with cal locked",
+    510: "Not permitted with cal un-locked",
     601: "Reading buffer data lost",
     602: "GPIB address lost",
     603: "Power-on state lost",
@@ -42,8 +53,24 @@ DEVICE_ERRORS: dict[int, str] = {
     801: "Insufficient vector data",
     802: "OUTPUT blocked by output enable",
     803: "Not permitted with OUTPUT off",
+    804: "Expression list full",
+    805: "Undefined expression exists",
+    806: "Expression not found",
+    807: "Definition not allowed",
+    808: "Expression cannot be deleted",
     809: "Source memory location revised",
     810: "OUTPUT blocked by Over Temp",
+    811: "Not an operator or number",
+    812: "Mismatched parenthesis",
+    813: "Not a number of data handle",
+    814: "Mismatched brackets",
+    815: "Too many parenthesis",
+    816: "Entire expression not parsed",
+    817: "Unknown token",
+    818: "Error parsing mantissa",
+    819: "Error parsing exponent",
+    820: "Error parsing value",
+    821: "Invalid data handle index",
     822: "Too small for sense range",
     823: "Invalid with source read-back on",
     824: "Cannot exceed compliance range",
@@ -53,6 +80,7 @@ DEVICE_ERRORS: dict[int, str] = {
     828: "Invalid on 1 amp range",
     829: "Invalid on 1kV range",
     830: "Invalid with INF ARM:COUNT",
+    831: "Invalid in Pulse Mode",
     900: "Internal System Error",
 }
 TEXTS: dict[int, str] = STANDARD_ERRORS | STATUS_TEXTS | DEVICE_ERRORS
@@ -163,7 +191,7 @@ class Status:
         self.queued_codes -= _listed_codes(params)
 
     def format_codes(self, enabled: bool) -> str:
-        """Return the codes that are (not) queued as a list of ranges of known codes, e.g. `(-440:-101,601:900)`."""
+        """Return the codes that are (not) queued as a list of ranges of known codes, e.g. `(-440:-101,500:900)`."""
         ranges: list[list[int]] = []
         previous = None
         for code in sorted(TEXTS):

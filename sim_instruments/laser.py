@@ -5,6 +5,8 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_instruments.attenuator import Attenuator
+
 Floats = NDArray[np.float64]
 TimesNs = NDArray[np.int64]
 
@@ -23,13 +25,21 @@ class PumpLaser:
     Parameters
     ----------
     seed : of the noise; a whole laser is fixed by it
-    fluence_uj_cm2 : mean fluence on the film; may be set between pulses
+    fluence_uj_cm2 : mean fluence on the film, with the attenuator fully open; may be set between pulses
     pulse_delay_ns : from the rising edge of the trigger to the pulse
+    attenuator : in the beam, when there is one
     """
 
-    def __init__(self, seed: int | np.random.SeedSequence, fluence_uj_cm2: float, pulse_delay_ns: int) -> None:
+    def __init__(
+        self,
+        seed: int | np.random.SeedSequence,
+        fluence_uj_cm2: float,
+        pulse_delay_ns: int,
+        attenuator: Attenuator | None = None,
+    ) -> None:
         self.fluence_uj_cm2 = fluence_uj_cm2
         self.pulse_delay_ns = pulse_delay_ns
+        self.attenuator = attenuator
         sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
         self._normal, self._uniform = (np.random.Generator(np.random.SFC64(child)) for child in sequence.spawn(2))
         self._drift = float(DRIFT * self._normal.standard_normal())
@@ -55,4 +65,5 @@ class PumpLaser:
         self._drift = drift[-1]
         energy = 1 + PULSE_NOISE * pulse + np.array(drift)
         energy[self._uniform.random(n) < MISSED] = 0
-        return trigger_rise_ns + self.pulse_delay_ns, np.maximum(energy, 0) * self.fluence_uj_cm2
+        pulse_ns, fluence = trigger_rise_ns + self.pulse_delay_ns, np.maximum(energy, 0) * self.fluence_uj_cm2
+        return pulse_ns, fluence if self.attenuator is None else fluence * self.attenuator.transmission(pulse_ns)

@@ -1,5 +1,6 @@
 """From the laser's trigger to the detector's counts, and the record of what really happened on the way."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,27 @@ class Record:
         self.exposures = Table(EXPOSURE)
 
 
+PulseFault = Callable[[TimesNs, Floats], tuple[TimesNs, Floats]]
+"""From the times and fluences (n,) that the laser ought to give to those that it gives, in the order of time."""
+
+LightFault = Callable[[Singles, TimesNs, TimesNs, Floats], None]
+"""Changes the light (n, 2136), in counts, of exposures [open, close) that the laser hit with so much fluence, (n,) each."""
+
+CountFault = Callable[[NDArray[np.uint16], TimesNs], None]
+"""Changes the raw counts (n, 2136) of exposures opened at (n,)."""
+
+
 class LightPath:
-    """Laser, film and spectrograph in a row. Fulfils `sim_instruments.persona.Optics`."""
+    """Laser, film and spectrograph in a row, and what is wrong with them. Fulfils `sim_instruments.persona.Optics`."""
 
     def __init__(self, laser: PumpLaser, film: Film, spectrograph: Spectrograph) -> None:
         self.laser = laser
         self.film = film
         self.spectrograph = spectrograph
         self.record = Record()
+        self.pulse_faults: list[PulseFault] = []
+        self.light_faults: list[LightFault] = []
+        self.count_faults: list[CountFault] = []
         self.wavelength_coefficients = spectrograph.wavelength_coefficients
         self.nonlinearity_coefficients = spectrograph.nonlinearity_coefficients
         self._waiting_ns = np.empty(0, np.int64)
@@ -88,6 +102,8 @@ class LightPath:
         Raises ValueError for a pulse earlier than the end of an exposure that has been read already.
         """
         t_ns, fluence = self.laser.fire(edges.rise_ns)
+        for fault in self.pulse_faults:
+            t_ns, fluence = fault(t_ns, fluence)
         if len(t_ns) and t_ns[0] < self._over_ns:
             raise ValueError(f"a pulse at {t_ns[0]} ns, but time up to {self._over_ns} ns is over")
         self._waiting_ns = np.concatenate([self._waiting_ns, t_ns])
@@ -121,8 +137,16 @@ class LightPath:
         self._witness(pulses_ns, fluence)
         emission = self.film.emit(pulses_ns, fluence)
         self._over_ns = int(close_ns[-1])
-        light = self._light(_gathered(emission, first, end))
-        return self.spectrograph.read(light, self._window, np.multiply(close_ns - open_ns, 1e-9, dtype=np.float64))
+        light, window = self._light(_gathered(emission, first, end)), self._window
+        if self.light_faults:
+            light, window = np.pad(light, ((0, 0), (window.start, PIXELS - window.stop))), slice(0, PIXELS)
+            pumped = np.array([fluence[a:b].sum() for a, b in zip(first, end, strict=True)])
+            for disturb in self.light_faults:
+                disturb(light, open_ns, close_ns, pumped)
+        raw = self.spectrograph.read(light, window, np.multiply(close_ns - open_ns, 1e-9, dtype=np.float64))
+        for spoil in self.count_faults:
+            spoil(raw, open_ns)
+        return raw
 
     def _take(self, until_ns: int) -> tuple[TimesNs, Floats]:
         """Take the waiting pulses before `until_ns`."""

@@ -65,6 +65,10 @@ STANDARD_ERRORS: dict[int, str] = {
     -230: "Data corrupt or stale",
     -241: "Hardware missing",
     -260: "Expression error",
+    -281: "Cannot create program",
+    -282: "Illegal program name",
+    -284: "Program currently running",
+    -285: "Program syntax error",
     -314: "Save/recall memory lost",
     -315: "Configuration memory lost",
     -330: "Self-test failed",
@@ -278,6 +282,7 @@ class CommandTree(Generic[T]):
 # --- parameters -----------------------------------------------------------------------------------------------------
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)\s*([eE]\s*[+-]?\d+)?")
+LIMIT_WORDS = ("MINimum", "MAXimum", "DEFault")
 _RADIX = {"H": 16, "Q": 8, "B": 2}
 
 
@@ -354,7 +359,7 @@ class Real:
         text = single(params)
         names: dict[str, Value] = {"MIN": self.lo, "MAX": self.hi, "DEF": default}
         if text[0].isalpha():
-            return names[parse_word(text, ("MINimum", "MAXimum", "DEFault"))]
+            return names[parse_word(text, LIMIT_WORDS)]
         value = parse_number(text)
         if not self.lo <= value <= self.hi:
             raise ScpiError(-222)

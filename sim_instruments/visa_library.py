@@ -170,6 +170,7 @@ class SimulatedVisaLibrary(VisaLibraryBase):
 
     def clear(self, session: VISASession) -> StatusCode:
         """Device clear on links that have one; elsewhere drop what has arrived, as pyvisa-py does for a socket."""
+        self._check_thread()
         talk = self._conversations[session]
         if talk.clearable:
             talk.persona.device_clear(self.world.now_ns())

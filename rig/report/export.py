@@ -31,8 +31,9 @@ SPECTRUM_COLUMNS = ("wavelength (nm)", "mean OFF (counts)", "mean ON (counts)")
 
 
 def write_csv(run: Run, means: MeanSpectra | None, folder: Path) -> list[Path]:
-    """Write RUN_traces.csv (one line per frame) and RUN_spectra.csv (mean OFF and ON light) into `folder`, which is made when it
-    is missing; return their paths. Lines before the header begin with "#".
+    """Write RUN_traces.csv (one line per frame) and RUN_spectra.csv (mean OFF and ON light) into `folder`.
+
+    The folder is made when it is missing; return the paths. Lines before the header begin with "#".
 
     Raises
     ------

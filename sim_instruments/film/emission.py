@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_instruments.film.charging import SlowState, steady_fraction
+from sim_instruments.film.damage import Condition
 from sim_instruments.film.parameters import FilmParameters
 from sim_instruments.film.populations import exciton_rate_per_ps, mean_excitations, poisson, state_operator
 from sim_instruments.film.spectra import HC_EV_NM, absorption_spectra, stimulated_spectra
@@ -62,25 +63,30 @@ class EdgeEmission:
         _, n1, n2, c0, _, c2 = absorption_spectra(p, np.array([HC_EV_NM / 536.0]))[:, 0].tolist()
         self._gain_per_photon = n1 - n2, 0.5 * (c0 - c2)
 
-    def emit(self, fluence_uj_cm2: Floats, state: SlowState, bleached: Floats) -> Emission:
-        """Return the light of n shots from fluence, slow state and bleached fraction, all (n,).
+    def emit(self, fluence_uj_cm2: Floats, state: SlowState, bleached: Floats, condition: Condition | None = None) -> Emission:
+        """Return the light of n shots from fluence, slow state, bleached fraction and condition (default: as made), all (n,).
 
-        Each shot depends on its own entries only, bit for bit, however many come with it.
+        Each shot depends on its own entries only, bit for bit, however many come with it. Warming moves all energies up, the
+        field in the film moves them down by its square (Stark effect; none in the film itself, see variants.py).
         """
-        n = len(fluence_uj_cm2)
-        shift_ev = self.parameters.gap_ev_per_k * state.warming_k
+        n, p = len(fluence_uj_cm2), self.parameters
+        condition = condition or Condition(*np.ones((3, n)))
+        shift_ev = p.gap_ev_per_k * state.warming_k - p.stark_ev_per_v2 * (p.voltage_share * state.voltage_v) ** 2
         emission = Emission(np.empty(n), np.empty((n, len(NODES_NM))), shift_ev)
         for start in range(0, n, BLOCK):
             rows = slice(start, start + BLOCK)
-            self._emit_block(rows, fluence_uj_cm2[rows], state, bleached[rows], emission)
+            self._emit_block(rows, fluence_uj_cm2[rows], state, bleached[rows], condition, emission)
         return emission
 
-    def _emit_block(self, rows: slice, fluence: Floats, state: SlowState, bleached: Floats, out: Emission) -> None:
+    def _emit_block(
+        self, rows: slice, fluence: Floats, state: SlowState, bleached: Floats, condition: Condition, out: Emission
+    ) -> None:
         p = self.parameters
         f = state.charged[rows]
         m = mean_excitations(p, fluence)[:, None] * STRIPE_PUMP
         gain_length = p.gain_per_cm * p.stripe_cm * np.exp(-p.gain_falloff_per_k * state.warming_k[rows]) * (1 - bleached)
-        x, stimulated = self._gain(m, f, gain_length, out.shift_ev[rows])
+        gain_length *= condition.gain[rows]
+        x, stimulated = self._gain(m, f, gain_length, out.shift_ev[rows], condition.loss[rows])
         saturation = self._saturation(f, gain_length)[:, None]
         exponential = np.exp(x)
         unsaturated = self._unsaturated(x, stimulated, exponential)
@@ -99,10 +105,11 @@ class EdgeEmission:
         light = np.matmul(share[:, None, :], exponential)[:, 0, :]
 
         brightness = (1 - bleached) * (1 - p.ion_dimming * np.abs(state.ion[rows]))
+        brightness *= condition.light[rows]
         out.ase[rows] = light * (p.ase_collection * brightness)[:, None]
         out.se_area[rows] = self._spontaneous(m, f, amplified) * brightness
 
-    def _gain(self, m: Floats, f: Floats, gain_length: Floats, shift_ev: Floats) -> tuple[Floats, Floats]:
+    def _gain(self, m: Floats, f: Floats, gain_length: Floats, shift_ev: Floats, loss: Floats) -> tuple[Floats, Floats]:
         """Return x = -G g L a - (loss) L and the stimulated spectrum s, both (n, 4, 69), for `m` (n, 4) and the others (n,).
 
         Products are stacked, one small one per shot, so that a shot's light does not depend on its neighbours' number.
@@ -112,7 +119,7 @@ class EdgeEmission:
         states = np.matmul(poisson(m), self._states) * share
         states = np.concatenate([states, states * -shift_ev[:, None, None]], axis=-1)
         x = np.matmul(states * -gain_length[:, None, None], self._absorption)
-        x -= p.loss_per_cm * p.stripe_cm
+        x -= (p.loss_per_cm * p.stripe_cm * loss)[:, None, None]
         np.minimum(x, MAX_GAIN_LENGTH, out=x)
         np.copyto(x, TINY, where=np.abs(x) < TINY)
         return x, np.matmul(states, self._stimulated)
@@ -148,7 +155,7 @@ class EdgeEmission:
         n = len(fluence_uj_cm2)
         f, gain_length = np.full(n, charged_fraction), np.full(n, self.parameters.gain_per_cm * self.parameters.stripe_cm)
         m = mean_excitations(self.parameters, fluence_uj_cm2)[:, None] * STRIPE_PUMP
-        x, stimulated = self._gain(m, f, gain_length, np.zeros(n))
+        x, stimulated = self._gain(m, f, gain_length, np.zeros(n), np.ones(n))
         unsaturated = self._unsaturated(x, stimulated, np.exp(x)) @ STRIPE_WEIGHT
         return np.log(unsaturated / self._saturation(f, gain_length))
 

@@ -5,13 +5,14 @@ paper's claims come out), `memory` (from memory, unverified), `assumed` (the pap
 """
 
 import hashlib
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, Self, cast
 
 import numpy as np
 
 Source = Literal["paper", "literature", "fitted", "memory", "assumed"]
-Law = Literal["fraction", "factor", "shift"]
+Law = Literal["fraction", "factor", "shift", "exponential"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Origin:
     """Where a value comes from and how it varies from device to device (`spread` is 1 sigma).
 
     `fraction` is log-normal with the mean kept, `factor` log-normal times or divided by e^spread with the median kept,
-    `shift` normal, in the parameter's own unit.
+    `shift` normal, in the parameter's own unit, `exponential` the exponential distribution with the value as its mean.
     """
 
     source: Source
@@ -33,6 +34,8 @@ class Origin:
             return value + self.spread * deviate
         if self.law == "factor":
             return value * float(np.exp(self.spread * deviate))
+        if self.law == "exponential":
+            return value * -math.log(math.erfc(deviate / math.sqrt(2)) / 2)
         sigma_squared = float(np.log1p(self.spread**2))
         return value * float(np.exp(np.sqrt(sigma_squared) * deviate - sigma_squared / 2))
 
@@ -109,6 +112,29 @@ class FilmParameters:
     series_ohm: float = _of(60.0, "ohm", "assumed")
     shunt_ohm: float = _of(2e6, "ohm", "assumed", 0.50)
     cable_pf: float = _of(120.0, "pF", "assumed")
+
+    # Film in transmission, 150 nm between ITO; the paper does not say at which wavelength its optical density is meant.
+    film_od: float = _of(0.46, "1", "paper")
+    film_od_nm: float = _of(400.0, "nm", "assumed")
+    exciton_od: float = _of(0.30, "1", "assumed")
+    transmission_coupling_cm2_per_uj: float = _of(0.0354, "cm2/uJ", "assumed")
+
+    # Damage and breakdown, see damage.py.
+    hazard_per_s: float = _of(2e-6, "1/s", "assumed")
+    breakdown_v: float = _of(20.0, "V", "assumed", 0.8, "shift")
+    hazard_decade_v: float = _of(1.5, "V", "assumed")
+    hazard_per_k: float = _of(0.05, "1/K", "assumed")
+    hazard_per_damage: float = _of(30.0, "1", "assumed")
+    damage_per_hazard: float = _of(0.02, "1", "assumed")
+    damage_at_breakdown: float = _of(0.5, "1", "assumed")
+    loss_per_damage: float = _of(0.5, "1", "assumed")
+    critical_hazard: float = _of(1.0, "1", "assumed", 1.0, "exponential")
+    short_ohm: float = _of(120.0, "ohm", "assumed", 0.5, "factor")
+
+    # What a layer that blocks injection changes, see variants.py.
+    injected_share: float = _of(1.0, "1", "assumed")
+    voltage_share: float = _of(1.0, "1", "assumed")
+    stark_ev_per_v2: float = _of(0.0, "eV/V2", "assumed")
 
     @classmethod
     def nominal(cls) -> Self:

@@ -58,11 +58,30 @@ def decay_rates_per_ps(parameters: FilmParameters, charge: int, charged_fraction
     )
 
 
-def cascade(parameters: FilmParameters, charge: int, t_ps: float, charged_fraction: float = 0.0) -> Floats:
-    """exp(M t) of dp/dt = M p, every decay taking one excitation away: shape (8, 8), column = initial N."""
+def _modes(parameters: FilmParameters, charge: int, charged_fraction: float) -> tuple[Floats, Floats, Floats]:
+    """Return eigenvalues (8,), eigenvectors (8, 8) and their inverse of M in dp/dt = M p, every decay taking one away."""
     rate = decay_rates_per_ps(parameters, charge, charged_fraction)
     values, vectors = np.linalg.eig(np.diag(rate[1:], 1) - np.diag(rate))
-    return (vectors * np.exp(values * t_ps)) @ np.linalg.inv(vectors)
+    return values, vectors, np.linalg.inv(vectors)
+
+
+def cascade(parameters: FilmParameters, charge: int, t_ps: float, charged_fraction: float = 0.0) -> Floats:
+    """exp(M t) of dp/dt = M p, every decay taking one excitation away: shape (8, 8), column = initial N."""
+    values, vectors, inverse = _modes(parameters, charge, charged_fraction)
+    return (vectors * np.exp(values * t_ps)) @ inverse
+
+
+def states_after(parameters: FilmParameters, initial: Floats, charged_fraction: float, t_ps: Floats) -> Floats:
+    """Return the six states at `t_ps` >= 0 (any shape) that `initial` P_N (8,) decays to: shape (..., 6).
+
+    Neutral with N = 0, 1, >= 2, summing to 1, then charged likewise; the exciton lifetime is that at `charged_fraction`.
+    """
+    decayed: list[Floats] = []
+    for charge in (0, 1):
+        values, vectors, inverse = _modes(parameters, charge, charged_fraction)
+        modes = np.vstack([vectors[:2], vectors[2:].sum(axis=0)]) * (inverse @ initial)
+        decayed.append(np.exp(values * t_ps[..., None]) @ modes.T)
+    return np.concatenate(decayed, axis=-1)
 
 
 def state_operator(parameters: FilmParameters, t_ps: float) -> Floats:

@@ -1,7 +1,7 @@
 """The bench of the role contracts: any driver in its role on the simulated world, every wire watched and breakable.
 
-What a contract asserts is read from the world's own record (terminal voltage, pulses that left an output, exposures), never from
-what a driver believes. A new model is one driver, one persona and one row of FACTS.
+What a contract asserts is read from the world's own record (terminal voltage, pulses that left an output, exposures), never
+from what a driver believes. A new model is one driver, one persona and one row of FACTS.
 """
 
 from collections import deque
@@ -100,7 +100,8 @@ class Wire:
 
     Parameters
     ----------
-    traffic   (time, "write" or "clear", bytes) as the instrument got them
+    log       (role, bytes) of all instruments in the order of writing
+    traffic   (time, "write" or "clear", bytes) as this instrument got them
     lose      so many replies never arrive
     late_ns   the next reply arrives so much later
     double    the next reply arrives twice
@@ -108,8 +109,10 @@ class Wire:
     cut_at    so many bytes of the next write arrive, then the transfer fails
     """
 
-    def __init__(self, persona: Persona) -> None:
+    def __init__(self, persona: Persona, role: str, log: list[tuple[str, bytes]]) -> None:
         self.persona = persona
+        self.role = role
+        self.log = log
         self.traffic: list[tuple[int, str, bytes]] = []
         self.emitted: dict[str, list[OutputPulses]] = {}
         self.lose = 0
@@ -137,6 +140,7 @@ class Wire:
         cut, self.cut_at = self.cut_at, None
         data = data[:cut]
         self.traffic.append((t_ns, "write", data))
+        self.log.append((self.role, data))
         self._lost = False
         self.persona.receive(data, t_ns)
         if cut is not None:
@@ -201,13 +205,14 @@ class RoleBench:
         self.world = World(description, seed)
         self.step_cable = self.world.cable_to(source_input)
         self.wires: dict[str, Wire] = {}
+        self.log: list[tuple[str, bytes]] = []
         self.entries = {role: find(description[role]["model"], role) for role in self.world.personas}
         self.facts = {role: FACTS[entry.model] for role, entry in self.entries.items()}
         for role, persona in self.world.personas.items():
             facts = self.facts[role]
             if self.world.resources[role] == LINE and facts.on_a_line is not None:
                 persona = facts.on_a_line(self.world)
-            self.wires[role] = Wire(persona)
+            self.wires[role] = Wire(persona, role, self.log)
         self.world.personas.update(self.wires)
         self.manager = ResourceManager(library_for(self.world))
         self.links: dict[str, Link] = {}

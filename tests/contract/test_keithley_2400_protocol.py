@@ -10,7 +10,7 @@ from drivers.keithley_2400 import Keithley2400
 from drivers.roles import HoldLevel, LevelList, SourceLimits
 
 IDN = "KEITHLEY INSTRUMENTS INC.,MODEL 2400,4102311,C30   Mar 17 2006 09:29:29/A02  /K/J"
-OFF = (b":ABOR;:TRIG:CLE;:OUTP OFF\n", None)
+OFF = (b"\n:ABOR;:TRIG:CLE;:OUTP OFF\n", None)
 NO_ERROR = (":SYST:ERR?", '0,"No error"')
 LIMITS = SourceLimits(-20.0, 20.0, 1e-3)
 PREPARE = [

@@ -9,7 +9,7 @@ from drivers.errors import InstrumentError, ReadbackMismatch, RefusedError, Wron
 from drivers.roles import BurstProgram, PulseOutput
 from drivers.srs_dg645 import Dg645
 
-OFF = (b"TSRC 5;BURM 0\n", None)
+OFF = (b"\nTSRC 5;BURM 0\n", None)
 NO_ERROR = ("LERR?", "0")
 LASER = PulseOutput("EF", 100_000, 20_000, 4.0, high_z=False, positive=True)
 SPECTROMETER = PulseOutput("AB", 0, 20_000, 5.0, high_z=True, positive=True)

@@ -1,9 +1,10 @@
 """What every voltage source has to do, judged by the voltage that the film saw."""
 
 import math
+from itertools import pairwise
 
 import pytest
-from role_bench import FIRST_LINE, LIMITS, MS, RoleBench, State, of_role, states_of
+from role_bench import FIRST_LINE, LIMITS, MS, STATES, RoleBench, State, of_role, states_of
 
 from drivers.errors import InstrumentError, RefusedError
 from drivers.registry import DriverEntry
@@ -11,6 +12,7 @@ from drivers.roles import HoldLevel, LevelList, SourceLimits
 
 LIST = (20.0, 0.0, 10.0, -20.0, 0.0)
 EDGES_S = (0.010, 0.0173, 0.030, 0.0451, 0.060)
+READ_STATES = [pytest.param(state, id=name) for name, state in STATES["voltage_source"].items()]
 READING_V = 0.03  # read noise is 4 mV rms in the 20 V range
 
 
@@ -155,7 +157,7 @@ def test_the_next_level_replaces_the_last_without_going_through_another(prepared
     assert prepared.voltages_since(on_ns) == [20.0, -3.0, 0.0]
 
 
-@pytest.mark.parametrize("state", states_of("voltage_source"))
+@pytest.mark.parametrize("state", READ_STATES)
 def test_reading_never_switches_on_and_raises_when_off(bench: RoleBench, state: State) -> None:
     state(bench)
     bench.source.make_safe()
@@ -208,8 +210,8 @@ def test_a_list_walks_on_its_edges_and_ends_off(prepared: RoleBench) -> None:
     assert min(delays) == max(delays) > 0
     points = source.collect()
     assert [point.voltage_v for point in points] == pytest.approx(LIST, abs=READING_V)
-    gaps_s = [b.t_source_s - a.t_source_s for a, b in zip(points, points[1:], strict=False)]
-    assert gaps_s == pytest.approx([b - a for a, b in zip(EDGES_S, EDGES_S[1:], strict=False)], abs=2e-5)
+    gaps_s = [b.t_source_s - a.t_source_s for a, b in pairwise(points)]
+    assert gaps_s == pytest.approx([b - a for a, b in pairwise(EDGES_S)], abs=2e-5)
     assert not any(point.in_compliance for point in points)
     # no further edge moves it: the list is over, not wrapped
     prepared.steps_after(0.01, 0.02)
@@ -265,7 +267,7 @@ def test_the_same_list_runs_again(prepared: RoleBench) -> None:
 
 def test_the_longest_list_is_walked_to_its_end(prepared: RoleBench) -> None:
     points = prepared.source.max_list_points
-    levels = tuple((i % 40) - 20.0 for i in range(points - 1)) + (0.0,)
+    levels = (*(i % 40 - 20.0 for i in range(points - 1)), 0.0)
     prepared.source.load(LevelList(levels, FIRST_LINE))
     prepared.source.arm()
     prepared.wait(0.01)

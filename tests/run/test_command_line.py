@@ -378,14 +378,16 @@ def test_export_writes_every_frame_with_units(rig: Rig) -> None:
     assert said.code == 0
     traces, spectra = map(Path, said.out.splitlines())
     run = open_run(told["file"])
-    for path, rows in ((traces, run.count), (spectra, 2136)):
+    tables: list[tuple[list[str], list[list[str]]]] = []
+    for path, rows in ((spectra, 2136), (traces, run.count)):
         lines = path.read_text(encoding="utf-8").splitlines()
         comments = [line for line in lines if line.startswith("#")]
         assert "SIMULATED" in comments[0]
         header, *body = csv.reader(lines[len(comments) :])
         assert len(body) == rows
         assert {len(row) for row in body} == {len(header)}
-    header, *body = csv.reader(line for line in traces.open(encoding="utf-8") if not line.startswith("#"))
+        tables.append((header, body))
+    header, body = tables[1]
     light = [float(row[header.index("535 nm light (counts)")]) for row in body]
     assert np.array_equal(light, run.column("band_535"))
     states = [row[header.index("state")] for row in body]

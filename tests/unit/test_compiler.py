@@ -1,0 +1,258 @@
+"""From a sequence and a bench to programs, or to every reason why not."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from drivers.errors import CompileError
+from drivers.roles import HoldLevel, LevelList
+from rig.bench import Bench, default_bench, parse_bench
+from rig.compiler import Facts, Plan, compile_block, plan
+from rig.config_file import parse_document, render_toml
+from rig.measurements.on_off import OnOff
+from rig.sequence import Block, Mode, State, Stretch
+
+FACTS = Facts(
+    source_step_ns=360_000,
+    source_max_points=2500,
+    spectrometer_readout_ns=20_000,
+    integration_min_ns=10_000,
+    integration_max_ns=10_000_000_000,
+)
+Values = dict[str, Any]
+T0_CABLE = 2
+
+
+def bench(change: Callable[[Values], object] = lambda tables: None) -> Bench:
+    tables: Values = json.loads(default_bench().model_dump_json(by_alias=True, exclude_none=True))
+    change(tables)
+    return parse_bench(parse_document(render_toml(tables), Path("b.toml")))
+
+
+def without_step_cable(tables: Values) -> None:
+    del tables["cable"][T0_CABLE]
+
+
+def compiled(mode: Mode = "auto", on: Bench | None = None, facts: Facts = FACTS, **parameters: Any) -> Plan:
+    return plan(OnOff(**{"cycles": 2, **parameters}), mode, on or bench(), facts)
+
+
+def refusal(mode: Mode = "auto", on: Bench | None = None, facts: Facts = FACTS, **parameters: Any) -> CompileError:
+    with pytest.raises(CompileError) as caught:
+        compiled(mode, on, facts, **parameters)
+    assert caught.value.next_step
+    return caught.value
+
+
+def codes(error: CompileError) -> set[str]:
+    return {reason.code for reason in error.reasons}
+
+
+# --- programs ---------------------------------------------------------------------------------------------------------
+
+
+def test_gated_blocks_hold_one_level_each() -> None:
+    what = compiled("gated")
+    assert [one.programs.source for one in what.blocks] == [HoldLevel(level_v) for level_v in (0.0, 20.0) * 2]
+    for one in what.blocks:
+        assert {output.channel for output in one.programs.trigger.outputs} == {"EF", "AB"}  # nothing can step the source
+        assert not one.programs.trigger.t0_on_first_shot_only
+
+
+def test_stepped_blocks_walk_a_list_that_ends_at_zero() -> None:
+    what = compiled("stepped")
+    assert [one.programs.source for one in what.blocks] == [LevelList((0.0, 20.0, 0.0), 1)] * 2
+    trigger = what.blocks[0].programs.trigger
+    assert trigger.t0_on_first_shot_only
+    [t0] = [output for output in trigger.outputs if output.channel == "T0"]
+    assert (t0.delay_ns, t0.high_z, t0.positive) == (0, True, False)
+    assert 10_000 <= t0.width_ns
+
+
+def test_outputs_follow_the_cables() -> None:
+    def swapped(tables: Values) -> None:
+        tables["cable"][0]["from"], tables["cable"][1]["from"] = "laser_trigger.AB", "laser_trigger.GH"
+        tables["cable"][1]["level_v"] = 3.0
+
+    what = compiled("gated", bench(swapped))
+    outputs = {output.channel: output for output in what.blocks[0].programs.trigger.outputs}
+    assert set(outputs) == {"AB", "GH"}
+    pattern = what.blocks[0].timeline.pattern
+    assert (outputs["AB"].delay_ns, outputs["GH"].delay_ns) == (pattern.laser_ns, pattern.spectrometer_ns)
+    assert (outputs["AB"].level_v, outputs["GH"].level_v) == (4.0, 3.0)
+
+
+def test_the_trigger_line_is_the_one_the_cable_leads_to() -> None:
+    def line_3(tables: Values) -> None:
+        tables["cable"][T0_CABLE]["to"] = "voltage_source.trigger_link_3"
+
+    source = compiled("stepped", bench(line_3)).blocks[0].programs.source
+    assert isinstance(source, LevelList)
+    assert source.trigger_line == 3
+
+
+def test_a_block_compiles_by_itself_as_in_its_plan() -> None:
+    for mode in ("gated", "stepped"):
+        for one in compiled(mode).blocks:
+            assert compile_block(one.block, mode, bench(), FACTS) == one
+
+
+def test_a_gated_block_of_two_stretches_is_a_defect_of_the_measurement() -> None:
+    stretches = (Stretch(State.OFF, 0.0, 10, 0), Stretch(State.ON, 20.0, 10, 0))
+    with pytest.raises(ValueError, match="one stretch"):
+        compile_block(Block(0, stretches, 0.1, 40.0), "gated", bench(), FACTS)
+
+
+# --- the mode ---------------------------------------------------------------------------------------------------------
+
+
+def test_auto_is_stepped_where_it_can_be() -> None:
+    what = compiled("auto")
+    assert what.mode == "stepped"
+    assert "proved" in what.why
+
+
+def continuous(tables: Values) -> None:
+    tables["cable"][T0_CABLE]["from"] = "laser_trigger.CD"
+
+
+def slow_film(tables: Values) -> None:
+    tables["spectrometer"]["integration_time_s"] = 700e-6
+
+
+@pytest.mark.parametrize(
+    ("change", "parameters", "code", "said"),
+    [
+        (without_step_cable, {}, "no-cable-to-source", "laser_trigger.T0 to voltage_source.trigger_link_1"),
+        (continuous, {}, "continuous-program-unproven", "prescaler"),
+        (slow_film, {}, "window-beyond-period", "window"),
+        (lambda tables: None, {"settle_s": 0.004}, "settle-too-short", "0.005 s"),
+    ],
+)
+def test_stepped_is_refused_with_the_reason_that_auto_gives_for_gated(
+    change: Callable[[Values], object], parameters: dict[str, Any], code: str, said: str
+) -> None:
+    error = refusal("stepped", bench(change), **parameters)
+    assert code in codes(error)
+    assert "gated" in error.next_step
+    what = compiled("auto", bench(change), **parameters)
+    assert what.mode == "gated"
+    assert said in what.why
+    assert compiled("gated", bench(change), **parameters).why == "asked for by the sequence"
+
+
+def test_a_source_with_a_short_list_is_not_stepped() -> None:
+    few = Facts(360_000, 2, 20_000, 10_000, 10_000_000_000)
+    assert codes(refusal("stepped", facts=few)) == {"list-too-long"}
+    assert compiled("auto", facts=few).mode == "gated"
+
+
+def test_a_slower_source_opens_the_window_later_or_is_not_stepped() -> None:
+    slower = Facts(450_000, 2500, 20_000, 10_000, 10_000_000_000)
+    assert compiled("stepped", facts=slower).blocks[0].timeline.pattern.open_ns >= 450_000
+    too_slow = Facts(600_000, 2500, 20_000, 10_000, 10_000_000_000)
+    assert "window-beyond-period" in codes(refusal("stepped", facts=too_slow))
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def ulp_beyond(value: float) -> float:
+    return math.nextafter(value, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused", "code"),
+    [
+        ({"voltage_on_v": 20.0}, {"voltage_on_v": ulp_beyond(20.0)}, "voltage-above-limit"),
+        ({"voltage_on_v": -20.0}, {"voltage_on_v": -ulp_beyond(20.0)}, "voltage-above-limit"),
+        ({"voltage_on_v": 10.0, "voltage_off_v": -10.0}, {"voltage_on_v": 10.0, "voltage_off_v": -10.5}, "step-above-limit"),
+        ({"on_time_s": 60.0, "off_time_s": 60.0}, {"on_time_s": 60.001, "off_time_s": 60.001}, "on-time-above-limit"),
+        ({"on_time_s": 3.0}, {"on_time_s": 3.001}, "duty-above-limit"),
+        ({"on_time_s": 0.3, "off_time_s": 0.2, "cycles": 999}, {"on_time_s": 0.301}, "duty-above-limit"),
+        ({"fluence_uj_cm2": 40.0}, {"fluence_uj_cm2": ulp_beyond(40.0)}, "fluence-not-available"),
+        ({"cycles": 10_000, "on_time_s": 5.0, "off_time_s": 5.0}, {"cycles": 10_000, "on_time_s": 5.001}, "run-too-long"),
+    ],
+)
+def test_limits_hold_to_the_last_bit(allowed: dict[str, Any], refused: dict[str, Any], code: str) -> None:
+    def generous(tables: Values) -> None:
+        if "voltage_off_v" in allowed:
+            tables["voltage_source"]["limits"]["duty"] = 1.0
+
+    if code != "run-too-long":  # a hundred million shots take a while to compile, one more is refused at once
+        assert compiled("gated", bench(generous), **allowed).planned_shots > 0
+    error = refusal("gated", bench(generous), **{**allowed, **refused})
+    assert code in codes(error)
+
+
+def test_every_reason_comes_at_once_and_once() -> None:
+    error = refusal("gated", voltage_on_v=21.0, fluence_uj_cm2=41.0, on_time_s=70.0, off_time_s=2.0)
+    found = [reason.code for reason in error.reasons]
+    assert sorted(found) == sorted(set(found))
+    assert set(found) == {
+        "voltage-above-limit",
+        "fluence-not-available",
+        "on-time-above-limit",
+        "step-above-limit",
+        "duty-above-limit",
+    }
+    for reason in error.reasons:
+        assert any(digit.isdigit() for digit in reason.message)  # the value and the limit are in it
+
+
+def test_an_exposure_that_the_model_cannot_make() -> None:
+    facts = Facts(360_000, 2500, 20_000, 600_000, 10_000_000_000)
+    error = refusal("gated", facts=facts)
+    assert codes(error) == {"integration-time-out-of-range"}
+    assert error.reasons[0].where.endswith("spectrometer.integration_time_s")
+
+
+@given(voltage_v=st.floats(-25, 25), off_v=st.floats(-25, 25))
+@settings(max_examples=60, deadline=None)
+def test_nothing_beyond_the_limits_is_ever_compiled(voltage_v: float, off_v: float) -> None:
+    assume(voltage_v != off_v and 0.0 not in (voltage_v, off_v))
+    on = bench(lambda tables: tables["voltage_source"]["limits"].update(duty=1.0))
+    for mode in ("gated", "stepped"):
+        asked: dict[str, Any] = {
+            "voltage_on_v": voltage_v,
+            "voltage_off_v": off_v,
+            "cycles": 1,
+            "on_time_s": 0.2,
+            "off_time_s": 0.2,
+        }
+        if max(abs(voltage_v), abs(off_v)) <= 20 and abs(voltage_v - off_v) <= 20:
+            levels = [burst.voltage_v for one in compiled(mode, on, **asked).blocks for burst in one.timeline.bursts]
+            assert all(-20 <= level <= 20 for level in levels)
+        else:
+            assert codes(refusal(mode, on, **asked)) <= {"voltage-above-limit", "step-above-limit"}
+
+
+# --- the price --------------------------------------------------------------------------------------------------------
+
+
+def test_the_price_of_the_paper_s_run() -> None:
+    what = compiled("stepped", cycles=6)
+    price = what.price
+    assert what.planned_shots == 24_000
+    assert price.shots == 24_000 + 6 * 2  # a lead-in and a closing shot per block
+    assert price.duration_s == pytest.approx(24.0, abs=0.5)
+    assert price.dose_j_cm2 == pytest.approx(24_012 * 40e-6)
+    assert price.bias_v_s == pytest.approx(6 * 2.0 * 20.0)
+    assert price.on_duty == pytest.approx(0.5)
+    assert 24_012 * 2136 * 2 < price.file_bytes < 1.2 * 24_012 * 2136 * 2
+    assert what.frame_capacity >= price.shots
+
+
+@pytest.mark.parametrize("mode", ["gated", "stepped"])
+def test_what_is_priced_is_what_is_planned(mode: Mode) -> None:
+    what = compiled(mode, cycles=3, on_time_s=0.2, off_time_s=0.3)
+    assert what.planned_shots == OnOff(cycles=3, on_time_s=0.2, off_time_s=0.3).max_shots(1000.0) == 1500
+    bursts = [burst for one in what.blocks for burst in one.timeline.bursts]
+    assert sum(burst.shots - burst.lead_in for burst in bursts if burst.stretch is not None) == 1500
+    assert what.price.shots == sum(burst.shots for burst in bursts)
