@@ -1,4 +1,4 @@
-"""Faults of cables, contacts, film, laser and detector, as physics: every instrument sees the consequence through its own wires.
+"""Faults of cables, contacts, film, laser and detector, as physics: each instrument sees the consequence in its own way.
 
 A fault is written NAME[@ONSETs][:SEVERITY][:MODE], as in `breakdown@3.2s` or `missing-pulses@1s:0.05:double`; the onset counts
 from when it is put in. What exactly happens is drawn from the fault's seed. All figures assumed.
@@ -10,7 +10,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,12 +121,12 @@ def parse_fault(text: str, seed: int = 0) -> Fault:
 
 
 def apply(world: "World", fault: Fault) -> None:
-    """Put a fault in; it acts from its onset on, counted from the world's present."""
+    """Put a fault in; it acts from its onset on, counted from the world's present, and from the next nanosecond at the earliest."""
     kind, now_ns = FAULTS[fault.name], world.now_ns()
     severity = kind.usual if fault.severity is None else fault.severity
     random = np.random.default_rng((fault.seed, zlib.crc32(fault.name.encode())))
     mode = fault.mode or next(iter(kind.modes), "")
-    kind.put_in(world, Case(now_ns + round(fault.onset_s * 1e9), now_ns, severity, mode, random))
+    kind.put_in(world, Case(now_ns + max(1, round(fault.onset_s * 1e9)), now_ns, severity, mode, random))
 
 
 # --- film and contact
@@ -172,7 +172,7 @@ class LooseContact:
 
     def _changes_until(self, t_ns: int) -> int:
         while self._changes_ns[-1] <= t_ns:
-            mean_s = self._mean_s[(len(self._changes_ns)) % 2]
+            mean_s = self._mean_s[len(self._changes_ns) % 2]
             self._changes_ns.append(self._changes_ns[-1] + 1 + round(self._random.exponential(mean_s) * 1e9))
         return bisect_right(self._changes_ns, t_ns)
 
@@ -203,7 +203,7 @@ def _breakdown(world: "World", case: Case) -> None:
     """A short, for good, announced by a weak shunt and a crackling current `severity` seconds before (drawn when 0)."""
     low_s, high_s = np.log(WARNING_S).tolist()
     warning_s = case.severity or math.exp(case.random.uniform(low_s, high_s))
-    world.film.weaken(max(case.now_ns, case.onset_ns - round(warning_s * 1e9)))
+    world.film.weaken(max(case.now_ns + 1, case.onset_ns - round(warning_s * 1e9)))
     world.film.break_down(case.onset_ns)
 
 
@@ -258,9 +258,8 @@ class StuckPixels:
     def __call__(self, raw: NDArray[np.uint16], open_ns: TimesNs) -> None:
         """Change the counts of exposures that begin after the onset."""
         first = int(np.searchsorted(open_ns, self.onset_ns))
-        if self.last is None or first:
-            self.last = raw[max(first - 1, 0), self.pixels].copy()
-        raw[first:, self.pixels] = self.last
+        last = raw[max(first - 1, 0), self.pixels].copy() if self.last is None or first else self.last
+        raw[first:, self.pixels] = self.last = last
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +319,7 @@ def _stray_light(world: "World", case: Case) -> None:
     low, high = np.log(PUMP_COUNTS).tolist()
     line = math.exp(case.random.uniform(low, high)) * np.exp(-4 * np.log(2) * ((wavelength_nm - PUMP_NM) / PSF_FWHM_NM) ** 2)
     room = (wavelength_nm >= ROOM_NM[0]) & (wavelength_nm <= ROOM_NM[1])
-    stray = StrayLight(case.onset_ns, line + case.severity * line.sum(), room * ROOM_COUNTS_PER_S * case.severity)
+    stray = StrayLight(case.onset_ns, line + case.severity * line.sum(), np.where(room, ROOM_COUNTS_PER_S * case.severity, 0.0))
     world.light_path.light_faults.append(stray)
 
 
@@ -452,9 +451,7 @@ FAULTS: Mapping[str, Kind] = {
     "bad-pixels": Kind(_bad_pixels, "pixels", 5, (1, 20), ("mixed", *_SORTS)),
     "stray-light": Kind(_stray_light, "scatter per pump light", 1e-3, (1e-4, 1e-2)),
     "saturation": Kind(_saturation, "times the light", 8.0, (4.0, 20.0)),
-    "missing-pulses": Kind(
-        _missing_pulses, "share of pulses", 0.05, (0.01, 0.2), ("dark", "dark-bursts", "silent", "double")
-    ),
+    "missing-pulses": Kind(_missing_pulses, "share of pulses", 0.05, (0.01, 0.2), ("dark", "dark-bursts", "silent", "double")),
     "contact-intermittent": Kind(_intermittent, "vibration", 0.5, (0.0, 1.0)),
 }
 """All faults by name."""

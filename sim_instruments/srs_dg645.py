@@ -33,7 +33,7 @@ from sim_instruments.srs_dg645_settings import (
     read_link,
 )
 
-__all__ = ["Dg645Persona", "Dg645Quirks"]
+__all__ = ["KNOWINGLY_ABSENT", "Dg645Persona", "Dg645Quirks"]
 
 COMMAND_NS = 1_000_000
 SELF_TEST_NS = 2_000_000_000  # assumed; the manual says seconds
@@ -44,6 +44,18 @@ ERROR_QUEUE_DEPTH = 20
 OPC, QYE, DDE, EXE, CME, PON = 1, 4, 8, 16, 32, 128
 # STB bits
 INSB, BUSY, BURST, MAV, ESB, MSS = 1, 2, 4, 16, 32, 64
+
+KNOWINGLY_ABSENT: dict[str, str] = {
+    "errors 15, 16, 17, 40 to 91": "the simulated hardware passes every test and calibration",
+    "errors 30, 32, 170": "no link of this bench loses or garbles a byte on the instrument's side",
+    "INSR bits 6 and 7": "the timebases never lose lock",
+    "ESR bit 2": "the persona is not told about reads that find nothing",
+    "*PSC": "kept and read back; the simulated instrument is never switched off",
+    "DISP, SHDP": "kept and read back; there is no display",
+    "IFCF, IFRS, EPHY": "kept and read back; the link of the bench stays what it is",
+    "LCAL, REMT, LOCK, UNLK": "accepted; there is no front panel and no second host",
+    "TRAT just beyond its limits": "clamped silently, says the maker's driver; here refused, as the manual says",
+}
 
 _BAUD_RATES = ("4800", "9600", "19200", "38400", "57600", "115200")
 _SWITCH = ("0", "1")

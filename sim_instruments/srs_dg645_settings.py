@@ -124,7 +124,7 @@ SETTINGS: dict[str, Setting] = {
     "BURM": Setting(0, 0, 1),
     "BURC": Setting(5, 1, 2**32 - 1),
     "BURP": Setting(100_000, 100, 2_000_000_000_000 - 10, 9, 10),
-    "BURD": Setting(*_LONGEST),
+    "BURD": Setting(0, 0, 2_000_000_000_000_000, 12, 5),
     "BURT": Setting(0, 0, 1),
     "LAMP": Setting(250, 50, 500, 2, indexes=OUTPUTS),
     "LOFF": Setting(0, -200, 200, 2, indexes=OUTPUTS),

@@ -1,19 +1,22 @@
 """The bench as physics: personas joined by trigger cables and by light, on one stepped clock.
 
-The world is a function of (description, seed, device) and of what the host writes when. Edges travel in arrays: one call of
-`advance_to` moves everything that happens in that stretch of time, whatever its length, and the result does not depend on how
-the time was cut.
+The world is a function of (description, seed, device and its history, faults) and of what the host writes when. Edges travel in
+arrays: one call of `advance_to` moves everything that happens in that stretch of time, whatever its length, and the result
+does not depend on how the time was cut.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 
+from sim_instruments.device_store import DeviceStore, KeptDevice
+from sim_instruments.faults import Fault, apply
+from sim_instruments.faults import FaultyCable as FaultyCable
+from sim_instruments.film import variants
 from sim_instruments.film.film import Film
-from sim_instruments.film.parameters import FilmParameters
 from sim_instruments.keithley_2400 import Keithley2400Persona
 from sim_instruments.laser import PumpLaser
 from sim_instruments.light_path import LightPath
@@ -66,10 +69,14 @@ class VoltageRecord:
 
 
 class RecordedTerminal:
-    """The source's output terminals: passes everything to the film and remembers the voltage."""
+    """The source's output terminals: passes everything to the film and remembers the voltage.
 
-    def __init__(self, film: Film) -> None:
+    A bias higher than the device has ever seen is on record before the film feels it.
+    """
+
+    def __init__(self, film: Film, kept: KeptDevice | None = None) -> None:
         self.film = film
+        self.kept = kept
         self.record = VoltageRecord()
 
     def current_a(self, voltage_v: float, t_ns: int) -> float:
@@ -78,6 +85,8 @@ class RecordedTerminal:
 
     def set_voltage(self, voltage_v: float, t_ns: int) -> None:
         """From `t_ns` on the terminals are at `voltage_v` (V)."""
+        if self.kept is not None:
+            self.kept.allow(voltage_v, self.film.wear(t_ns), t_ns)
         self.record.t_ns.append(t_ns)
         self.record.voltage_v.append(voltage_v)
         self.film.set_voltage(voltage_v, t_ns)
@@ -115,14 +124,26 @@ class World:
     description  plain dict: role -> {model, resource}, "cables" -> [{from, to, load}], "pump" -> {fluence_uj_cm2},
                  "laser" -> {pulse_delay_s}
     seed         of all noise; the same seed and the same host bytes at the same times give the same replies
-    device       serial number of the film; None is the nominal, pristine one
+    device       serial number of the film; None is the nominal, pristine one, of which nothing is kept
+    variant      make of the device, see film/variants.py; None is the bare film
+    state_folder where the histories of devices are; None: the device is as made, and nothing is kept
+    faults       to put in at the start
     """
 
-    def __init__(self, description: Mapping[str, Any], seed: int, device: str | None = None) -> None:
+    def __init__(
+        self,
+        description: Mapping[str, Any],
+        seed: int,
+        device: str | None = None,
+        variant: str | None = None,
+        state_folder: Path | str | None = None,
+        faults: Iterable[Fault] = (),
+    ) -> None:
         source_rng, laser_seed, light_seed = np.random.SeedSequence(seed).spawn(3)
-        parameters = FilmParameters.nominal() if device is None else FilmParameters.sampled(device)
-        self.film = Film(parameters)
-        self.terminal = RecordedTerminal(self.film)
+        self._kept = None if device is None or state_folder is None else KeptDevice(DeviceStore(state_folder), device)
+        parameters = variants.device(device, variant)
+        self.film = Film(parameters, None if self._kept is None else self._kept.record.wear, seed)
+        self.terminal = RecordedTerminal(self.film, self._kept)
         laser = PumpLaser(
             int(laser_seed.generate_state(1)[0]),
             float(description["pump"]["fluence_uj_cm2"]),
@@ -140,6 +161,8 @@ class World:
         self._load_changes: list[int] = []
         self._t_ns = START_NS
         self._run(START_NS)
+        for fault in faults:
+            apply(self, fault)
 
     def now_ns(self) -> int:
         """World time (ns)."""
@@ -152,12 +175,16 @@ class World:
 
     def advance_to(self, t_ns: int) -> None:
         """Let everything happen up to `t_ns`; earlier times are a no-op."""
-        while self._load_changes and self._load_changes[0] <= max(t_ns, self._t_ns):
-            changed_ns = max(self._load_changes.pop(0), self._t_ns)
-            self._run(changed_ns)
-            self.source.load_changed(changed_ns)
+        while (change_ns := self._next_change_ns(max(t_ns, self._t_ns))) is not None:
+            self._run(change_ns)
+            self._load_changed(change_ns)
         if t_ns > self._t_ns:
             self._run(t_ns)
+
+    def close(self) -> None:
+        """Write down the last of what the device has been through."""
+        if self._kept is not None:
+            self._kept.close(self.film.wear(self._t_ns), self._t_ns, broken=self.film.broken(self._t_ns))
 
     @property
     def source(self) -> Source:
@@ -180,6 +207,22 @@ class World:
         self.film.add_leak(resistance_ohm, t_ns)
         self._load_changes = sorted([*self._load_changes, t_ns])
 
+    def _next_change_ns(self, until_ns: int) -> int | None:
+        """When, from now to `until_ns`, the load next changes under the present voltage, and take it off the list."""
+        film_ns = self.film.next_change_ns(self._t_ns, until_ns)
+        if self._load_changes and self._load_changes[0] <= (until_ns if film_ns is None else film_ns):
+            return max(self._load_changes.pop(0), self._t_ns)
+        return film_ns
+
+    def _load_changed(self, t_ns: int) -> None:
+        """Write a breakdown down, then let the source find the new load at `t_ns`."""
+        self._note(t_ns)
+        self.source.load_changed(t_ns)
+
+    def _note(self, t_ns: int) -> None:
+        if self._kept is not None:
+            self._kept.note(self.film.wear(t_ns), t_ns, broken=self.film.broken(t_ns))
+
     def _run(self, t_ns: int) -> None:
         # One role at a time, so that an edge arrives before its receiver's time has moved on. Edges run in circles (source ->
         # delay generator -> source): a source that waits for an edge takes one from earlier in this stretch at its own time.
@@ -191,8 +234,14 @@ class World:
             reached = self._carry(role, self.personas[role].run_until(t_ns), since_ns[role], t_ns)
             since_ns[role] = t_ns  # a faulty cable makes pulses of its own once
             due += [other for other in reached if other not in due]
+        # A voltage that came up in this stretch may have broken the film in it; unless the source has noticed by itself, it
+        # does so now, before the light is collected.
+        broken_ns = self.film.next_change_ns(self._t_ns, t_ns - 1)
+        if broken_ns is not None:
+            self._load_changed(max(broken_ns, self.terminal.record.t_ns[-1]))
         self.personas["spectrometer"].run_until(t_ns)
         self._t_ns = t_ns
+        self._note(t_ns)
 
     def _carry(self, role: str, emitted: Mapping[str, OutputPulses], since_ns: int, t_ns: int) -> list[str]:
         """Take a role's pulses along its cables; return the roles they reach that may send pulses in turn."""
@@ -219,49 +268,3 @@ class World:
 
 _EMPTY = np.empty(0, dtype=np.int64)
 _NOTHING = OutputPulses(_EMPTY, _EMPTY, idle_v=0.0, active_v=2.5)
-
-
-@dataclass(slots=True)
-class FaultyCable:
-    """A cable that loses, doubles or invents pulses; give it to `Cable.fault`.
-
-    Parameters
-    ----------
-    lost         indices of pulses (counted from 0 since the fault was put in) that never arrive
-    doubled      indices of pulses that arrive twice, `gap_ns` apart
-    invented_ns  world times of pulses out of nowhere, in order; `invented_v` is their level before doubling
-    """
-
-    lost: frozenset[int] = frozenset()
-    doubled: frozenset[int] = frozenset()
-    invented_ns: Sequence[int] = ()
-    gap_ns: int = 300_000
-    width_ns: int = 20_000
-    idle_v: float = 0.0
-    active_v: float = 2.5
-    _seen: int = 0
-    _coming: tuple[TimesNs, TimesNs] = (_EMPTY, _EMPTY)
-
-    def __call__(self, pulses: OutputPulses, since_ns: int, until_ns: int) -> OutputPulses:
-        """Apply the fault to one round of pulses; a double that is not due yet comes in a later round."""
-        new = self._damaged(pulses, since_ns, until_ns)
-        begin, end = (np.concatenate(pair) for pair in zip(self._coming, new, strict=True))
-        order = np.argsort(begin, kind="stable")
-        now, later = np.split(order, [int(np.searchsorted(begin[order], until_ns, side="right"))])
-        self._coming = begin[later], end[later]
-        levels = pulses if len(pulses) else self
-        return OutputPulses(begin[now], end[now], idle_v=levels.idle_v, active_v=levels.active_v)
-
-    def _damaged(self, pulses: OutputPulses, since_ns: int, until_ns: int) -> tuple[TimesNs, TimesNs]:
-        """Begins and ends of what is left, doubled and invented."""
-        first, last = bisect_right(self.invented_ns, since_ns), bisect_right(self.invented_ns, until_ns)
-        invented = np.asarray(self.invented_ns[first:last], dtype=np.int64)
-        if not len(pulses):
-            return invented, invented + self.width_ns
-        index = np.arange(self._seen, self._seen + len(pulses))
-        self._seen += len(pulses)
-        kept = ~np.isin(index, list(self.lost))
-        twice = np.isin(index, list(self.doubled))
-        begin = np.concatenate([pulses.begin_ns[kept], pulses.begin_ns[twice] + self.gap_ns, invented])
-        end = np.concatenate([pulses.end_ns[kept], pulses.end_ns[twice] + self.gap_ns, invented + self.width_ns])
-        return begin, end

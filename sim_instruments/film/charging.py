@@ -152,11 +152,16 @@ class BiasHistory:
         """From `t_ns` on the film's contact has this fault too. Raises ValueError for times before the last voltage edge."""
         self._rewind(t_ns)
         self._contacts.append(contact)
+        if contact.at(t_ns) != SOUND:
+            self._advance(t_ns)
+            self._append(t_ns, self._nodes[-1].voltage_v)
 
     def strain(self, hazard: float, t_ns: int) -> None:
         """At `t_ns` H is at least `hazard`: a weak spot. Raises ValueError for times before the last voltage edge."""
         self._rewind(t_ns)
         self._strains = sorted([*self._strains, (t_ns, hazard)])
+        if self._nodes[-1].t_ns == t_ns:
+            self._append(t_ns, self._nodes[-1].voltage_v)
 
     def contact_at(self, t_ns: int) -> Contact:
         """Return what all contact faults together do at `t_ns`."""

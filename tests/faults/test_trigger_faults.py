@@ -16,7 +16,8 @@ from rig.measurements.on_off import OnOff
 from rig.runfile import open_run
 from rig.sequence import Sequence
 from rig.session import RunResult, Session
-from sim_instruments.world import START_NS, FaultyCable
+from sim_instruments.faults import FaultyCable
+from sim_instruments.world import START_NS
 
 SPECTROMETER, LASER, SOURCE = "spectrometer.trigger", "laser.trigger", "voltage_source.trigger_link_1"
 SHORT = {"cycles": 2, "on_time_s": 0.06, "off_time_s": 0.05, "settle_s": 0.01}

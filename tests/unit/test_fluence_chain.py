@@ -73,8 +73,8 @@ def test_attenuator_takes_its_time() -> None:
     attenuator.set_transmission(1.0, 10 * S + 125 * MS)  # on the way
     assert attenuator.transmission(at(10.125))[0] == pytest.approx(half)
     assert attenuator.transmission(at(10.0625))[0] == pytest.approx((1 + half) / 2)
-    turning, end, stays = attenuator.transmission(at(10.25, 10.375, 10.4))
-    assert turning == pytest.approx((half + end) / 2)
+    turning, end, stays = attenuator.transmission(at(10.175, 10.375, 10.4))
+    assert turning == pytest.approx(0.8 * half + 0.2 * end)
     assert end == stays == pytest.approx(1.0, abs=0.015)
 
 
