@@ -121,7 +121,7 @@ def parse_fault(text: str, seed: int = 0) -> Fault:
 
 
 def apply(world: "World", fault: Fault) -> None:
-    """Put a fault in; it acts from its onset on, counted from the world's present, and from the next nanosecond at the earliest."""
+    """Put a fault in; it acts from its onset on, counted from the world's present (and a nanosecond later at the earliest)."""
     kind, now_ns = FAULTS[fault.name], world.now_ns()
     severity = kind.usual if fault.severity is None else fault.severity
     random = np.random.default_rng((fault.seed, zlib.crc32(fault.name.encode())))

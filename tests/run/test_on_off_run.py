@@ -139,8 +139,8 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, mode: str) -> None:
     assert contents[0] != contents[2]
 
 
-# Claims that say how the film switches hold for every film that does. Absolute wavelengths are the nominal film's; others differ
-# by 3 meV (0.7 nm), 0.8 nm and 3 % (1 sigma), so theirs are compared with their own truth.
+# Claims that say how the film switches hold for every film that does. Absolute wavelengths are the nominal film's;
+# others differ by 3 meV (0.7 nm), 0.8 nm and 3 % (1 sigma), so theirs are compared with their own truth.
 SWITCHING = {"C06", "C08", "C16", "C20", "C21", "C22"}
 
 
