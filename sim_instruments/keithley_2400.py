@@ -37,7 +37,7 @@ _CONTROL = re.compile(rb"([\x03\x18])")
 _CTRL_C, _CTRL_X = b"\x03", b"\x18"
 
 KNOWINGLY_ABSENT: dict[str, str] = {
-    "CALCulate, CALCulate2, CALCulate3": "mathematics, limit tests and statistics in the instrument; the rig computes itself",
+    "CALCulate, CALCulate2": "mathematics and limit tests in the instrument; the rig computes itself",
     "TRACe:FEED CALCulate": "needs the CALCulate subsystems",
     "SOURce:MEMory, SOURce:FUNCtion MEMory, SYSTem:MEMory": "memory sweeps; lists do what the bench needs",
     "SENSe:RESistance:MODE AUTO": "kept as a setting, but the source is never taken over; +825 never comes",

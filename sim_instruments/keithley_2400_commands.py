@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from sim_instruments.keithley_2400_assignment import Params, ask, assign
 from sim_instruments.keithley_2400_meter import SourceMeter
 from sim_instruments.keithley_2400_output import Limited
-from sim_instruments.keithley_2400_readings import format_readings
+from sim_instruments.keithley_2400_readings import format_readings, format_statistic
 from sim_instruments.keithley_2400_settings import (
     FUNCTIONS,
     MAX_A,
@@ -229,6 +229,12 @@ def _trace_data(meter: SourceMeter, t_ns: int) -> Reply:
     return format_readings(meter.store.stamped(meter.standing.buffer_time), meter.settings)
 
 
+def _statistic(meter: SourceMeter, t_ns: int) -> Reply:
+    if not meter.store.stored:
+        raise ScpiError(-230)  # assumed
+    return format_statistic(meter.store.stored, meter.settings)
+
+
 def _trace_clear(meter: SourceMeter, t_ns: int) -> None:
     meter.store.stored.clear()
 
@@ -328,7 +334,7 @@ _COMMANDS: dict[str, Command] = {
     "READ?": Command(_plain(_read), then=_FETCH, answer=Answer.READING),
     "FETCh?": _FETCH,
 }
-_CAN_FAIL = (_latest, _trace_data)
+_CAN_FAIL = (_latest, _trace_data, _statistic)
 
 _PLAIN: dict[str, Plain] = {
     "*CLS": lambda m, t: m.status.clear(),
@@ -352,6 +358,7 @@ _PLAIN: dict[str, Plain] = {
     f"{_SENSE_FUNCTION}[:ON]:COUNt?": lambda m, t: str(len(m.settings.functions)),
     f"{_SENSE_FUNCTION}[:ON]:ALL": partial(_set_functions, FUNCTIONS),
     f"{_SENSE_FUNCTION}:OFF:ALL": partial(_set_functions, ()),
+    "CALCulate3:DATA?": _statistic,
     "CONFigure?": lambda m, t: format_functions(m.settings.functions),
     "SYSTem:ERRor[:NEXT]?": lambda m, t: m.status.queue.pop(),
     "SYSTem:ERRor:ALL?": _all_errors,

@@ -1,7 +1,8 @@
 """What a Keithley 2400 has measured: readings, the data store, and how both are sent."""
 
+import statistics
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -41,6 +42,25 @@ def format_readings(readings: Iterable[Reading], settings: Settings) -> bytes:
         return ",".join(f"{number:+.6E}" for number in numbers).encode()
     order = ">" if settings.byte_order == "NORM" else "<"
     return b"#0" + struct.pack(f"{order}{len(numbers)}f", *numbers)
+
+
+_STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
+    "MEAN": statistics.fmean,
+    "SDEV": lambda numbers: statistics.stdev(numbers) if len(numbers) > 1 else 0.0,
+    "MAX": max,
+    "MIN": min,
+    "PKPK": lambda numbers: max(numbers) - min(numbers),
+}
+
+
+def format_statistic(readings: Sequence[Reading], settings: Settings) -> bytes:
+    """Return the chosen statistic of voltage, current and resistance in that order; +9.91E37 for what was not measured.
+
+    Source: 2400S-900-01 rev K, data store; that all three are always sent is assumed (PyMeasure counts on it).
+    """
+    columns = zip(*(reading[:3] for reading in readings), strict=True)
+    values = (NAN if NAN in column else _STATISTICS[settings.statistic](column) for column in columns)
+    return ",".join(f"{value:+.6E}" for value in values).encode()
 
 
 @dataclass

@@ -123,6 +123,7 @@ class Settings:
     trig_output_line: int = 2
     trig_input: tuple[str, ...] = ("SOUR",)
     trig_output: tuple[str, ...] = ()
+    statistic: str = "MEAN"
     time_reset_auto: bool = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Settings":
@@ -382,6 +383,7 @@ ROWS: tuple[Row, ...] = (
     *(Row(f"{trace}:FEED", "buffer_feed", Word(("SENSe", "SENSe1")), standing=True) for trace in _TRACE),
     *(Row(f"{trace}:FEED:CONTrol", "buffer_control", Word(("NEXT", "NEVer")), standing=True) for trace in _TRACE),
     *(Row(f"{trace}:TSTamp:FORMat", "buffer_time", Word(("ABSolute", "DELTa")), standing=True) for trace in _TRACE),
+    Row("CALCulate3:FORMat", "statistic", Word(("MEAN", "SDEViation", "MAXimum", "MINimum", "PKPK"))),
     Row("SYSTem:TIME:RESet:AUTO", "time_reset_auto", Flag()),
     Row("SYSTem:LFRequency", "line_frequency_hz", Whole(50, 60), standing=True),
     Row("SYSTem:LFRequency:AUTO", "line_frequency_auto", Flag(), standing=True),

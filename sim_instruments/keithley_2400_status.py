@@ -141,6 +141,8 @@ class Status:
 
     def set_condition(self, register: Register, bits: int) -> None:
         """Set a condition register as a whole; bits that rise become events."""
+        if bits == register.condition:
+            return
         risen = bits & ~register.condition
         register.condition = bits
         register.event |= risen

@@ -41,6 +41,8 @@ class _Conversation:
     persona: Persona
     attributes: dict[Any, Any] = field(default_factory=dict)
     clearable: bool = False
+    left_over: bytes = b""
+    left_over_ends: bool = False
     has_end: bool = False  # the link carries an END mark (GPIB, USB), so a message's last byte is known
 
 
@@ -130,12 +132,12 @@ class SimulatedVisaLibrary(VisaLibraryBase):
         deadline_ns = self.world.now_ns() + (INFINITE_WAIT_LIMIT_NS if infinite else timeout_ms * 1_000_000)
         collected = b""
         while True:
-            if not self._wait_for_reply(talk.persona, deadline_ns):
+            if not talk.left_over and not self._wait_for_reply(talk.persona, deadline_ns):
                 if infinite:
                     raise RuntimeError("a read without timeout waits for a reply that nothing on the simulated bench can cause")
                 return collected, self.handle_return_value(session, StatusCode.error_timeout)
-            if stops_at_terminator:
-                chunk, end = self._take_to(talk.persona, terminator, count - len(collected))
+            if stops_at_terminator or talk.left_over:
+                chunk, end = self._take_to(talk, terminator, count - len(collected))
             else:
                 chunk, end = talk.persona.take(count - len(collected), self.world.now_ns())
             collected += chunk
@@ -146,16 +148,13 @@ class SimulatedVisaLibrary(VisaLibraryBase):
             if len(collected) >= count:
                 return collected, self.handle_return_value(session, StatusCode.success_max_count_read)
 
-    def _take_to(self, persona: Persona, terminator: int, count: int) -> tuple[bytes, bool]:
-        """Take byte by byte: what follows the terminator must stay with the instrument."""
-        taken = bytearray()
-        end = False
-        while len(taken) < count:
-            chunk, end = persona.take(1, self.world.now_ns())
-            taken += chunk
-            if not chunk or chunk[0] == terminator or end:
-                break
-        return bytes(taken), end
+    def _take_to(self, talk: _Conversation, terminator: int, count: int) -> tuple[bytes, bool]:
+        """Take up to and including the terminator; what follows it (never more than one reply) waits for the next read."""
+        chunk, end = (talk.left_over, talk.left_over_ends) if talk.left_over else talk.persona.take(count, self.world.now_ns())
+        length = chunk.find(terminator) + 1 or len(chunk)
+        length = min(length, count)
+        talk.left_over, talk.left_over_ends = chunk[length:], end
+        return chunk[:length], end and not talk.left_over
 
     def _wait_for_reply(self, persona: Persona, deadline_ns: int) -> bool:
         while True:
@@ -172,6 +171,7 @@ class SimulatedVisaLibrary(VisaLibraryBase):
         """Device clear on links that have one; elsewhere drop what has arrived, as pyvisa-py does for a socket."""
         self._check_thread()
         talk = self._conversations[session]
+        talk.left_over = b""
         if talk.clearable:
             talk.persona.device_clear(self.world.now_ns())
         else:

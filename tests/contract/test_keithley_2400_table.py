@@ -203,6 +203,7 @@ SETTINGS = [
     Row("SOURce2:BSIZe", "3", (("3", "3"), ("4", "4")), (("2", -222), ("5", -222))),
     flag("SOURce2:CLEar:AUTO", "0"),
     whole("SOURce[1]:SWEep:POINts", 2500, 2, 2500),
+    words("CALCulate3:FORMat", "MEAN", "MEAN", "SDEViation", "MAXimum", "MINimum", "PKPK"),
     words("SOURce[1]:SWEep:SPACing", "LIN", "LINear", "LOGarithmic"),
     words("SOURce[1]:SWEep:DIRection", "UP", "UP", "DOWN"),
     words("SOURce[1]:SWEep:RANGing", "BEST", "BEST", "AUTO", "FIXed"),
