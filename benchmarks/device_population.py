@@ -15,7 +15,7 @@ def main(films: int = 20, mode: str = "stepped") -> None:
     print(f"{'film':8} {'F_th(20 V)':>10} {'switched':>8} {'claims failed'}")
     with tempfile.TemporaryDirectory() as folder:
         for number in range(films):
-            session = Session(out=folder, device=f"NC-{number:03d}")
+            session = Session(out=folder, device=f"NC-{number:03d}", state=folder)
             result = session.run(Sequence.of(OnOff(), mode=mode))
             threshold = session.world.film.native_threshold(20.0)
             failed = [f"{v.claim} {v.quantity} = {v.value}" for v in result.record.verdicts if v.passed is not True]

@@ -22,11 +22,13 @@ class BurstAssignment:
     trigger       int64 (n,): index of the trigger in the burst, -1 for frames of no planned trigger
     uncertain     the alignment is known to +- this many triggers; 0 is exact
     lost_in_link  frames whose count proves that they were read out and never reached us
+    period_us     of the train, in ticks of the device's clock
     """
 
     trigger: NDArray[np.int64]
     uncertain: int
     lost_in_link: int
+    period_us: float
 
     @property
     def exact(self) -> bool:
@@ -52,7 +54,7 @@ def assign_burst(
     n = len(device_time_us)
     trigger = np.full(n, NOBODY, dtype=np.int64)
     if n == 0:
-        return BurstAssignment(trigger, uncertain=0, lost_in_link=0)
+        return BurstAssignment(trigger, uncertain=0, lost_in_link=0, period_us=period_ns / 1e3)
     t_us = device_time_us.astype(np.int64) - np.int64(device_time_us[0])
     # a frame that repeats a count or goes back in time is an old one delivered again
     counts = frame_count.astype(np.int64)
@@ -61,12 +63,13 @@ def assign_burst(
     fresh[1:] = (step > 0) & (step < 1 << 31) & (np.diff(np.maximum.accumulate(t_us)) > 0)
     lost_in_link = int(np.sum(np.where(fresh[1:], step - 1, 0)))
 
-    position = t_us / _period_us(t_us[fresh], period_ns / 1e3)
+    period_us = _period_us(t_us[fresh], period_ns / 1e3)
+    position = t_us / period_us
     position = position - _phase(position[fresh])
     slot = np.rint(position).astype(np.int64)
     planned = fresh & (np.abs(position - slot) <= GRID_TOLERANCE)
     if not planned.any():
-        return BurstAssignment(trigger, uncertain=shots, lost_in_link=lost_in_link)
+        return BurstAssignment(trigger, uncertain=shots, lost_in_link=lost_in_link, period_us=period_us)
     # two frames in one slot: the later one is the extra
     index = np.flatnonzero(planned)
     _, first = np.unique(slot[index], return_index=True)
@@ -75,7 +78,7 @@ def assign_burst(
     trigger[index] = slot[index] - first_slot
     uncertain = abs(shots - (last_slot - first_slot + 1))
     trigger[trigger >= shots] = NOBODY
-    return BurstAssignment(trigger, uncertain, lost_in_link)
+    return BurstAssignment(trigger, uncertain, lost_in_link, period_us)
 
 
 def _period_us(t_us: NDArray[np.int64], nominal_us: float) -> float:

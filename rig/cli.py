@@ -2,12 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 EXIT_CODES = """exit codes:
   0 done   2 refused, nothing was switched on   3 stopped by the user   4 fault, hardware is safe
   5 hardware state unknown: go and look   130 Ctrl-C"""
+
+# commands of packages that this one must not import; found by entry point when they are called
+PLUG_INS = {"sim": "the simulated bench: films and their histories"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +35,16 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--device", type=_serial, metavar="SERIAL", help="serial number of the simulated film (default: a nominal one)"
     )
+    run.add_argument("--variant", choices=("bare", "pmma"), help="how the simulated film is made (default bare)")
+    run.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        dest="faults",
+        metavar="FAULT",
+        help="break the simulated bench: NAME[@ONSETs][:SEVERITY][:MODE], as in breakdown@3.2s; may be repeated",
+    )
+    run.add_argument("--state", type=Path, metavar="DIR", help="folder of the simulated films' histories (default: your own)")
     run.add_argument("--quiet", action="store_true", help="no progress, no tables; faults are still told")
     run.add_argument("--json", action="store_true", help="the last line is one JSON object; words go to stderr")
 
@@ -57,7 +70,18 @@ def parser() -> argparse.ArgumentParser:
 
     new_bench = commands.add_parser("new-bench", help="print a commented bench file, or write it to FILE")
     new_bench.add_argument("file", type=Path, nargs="?", metavar="FILE")
+
+    for name, purpose in PLUG_INS.items():
+        commands.add_parser(name, help=purpose, add_help=False)
     return top
+
+
+def _plug_in(name: str) -> Callable[[Sequence[str]], int]:
+    """Load a command that another package of this distribution brings; it parses its own words."""
+    from importlib.metadata import entry_points
+
+    [found] = entry_points(group="rig.commands", name=name)
+    return found.load()
 
 
 def _seed(text: str) -> int:
@@ -75,7 +99,10 @@ def _serial(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] and words[0] in PLUG_INS:
+        return _plug_in(words[0])(words[1:])
+    options = parser().parse_args(words)
     try:
         from rig import commands
 

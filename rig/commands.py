@@ -32,6 +32,7 @@ from rig.runner import Progress as RunProgress
 from rig.sequence import Sequence, read_sequence
 from rig.session import MEASUREMENTS, RunResult, Session
 
+SESSION_OPTIONS = ("simulate", "seed", "device", "variant", "faults", "state", "out")
 DONE, REFUSED, STOPPED, FAULT, UNKNOWN, CTRL_C = 0, 2, 3, 4, 5, 130
 SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "terminated", "SIGHUP": "terminal closed", "SIGBREAK": "Ctrl-Break"}
 _ENDS = ("fault:", "stopped:", "safe:")  # events of a run that say how it ended
@@ -67,10 +68,6 @@ def run(options: argparse.Namespace, words: Console) -> int:
     """Run sequences in order, after all of them have been found possible; stop at the first fault."""
     stop = StopRequest()
     with _signals(stop):
-        if options.device and options.bench and not options.simulate:
-            raise RefusedError(
-                "--device names a simulated film; this bench is real.", (), next_step="add --simulate, or leave it out"
-            )
         session, planned = _all_planned(options, options.sequences)
         session.reserve(what for _, what in planned)
         results: list[RunResult] = []
@@ -356,7 +353,7 @@ def _all_planned(options: argparse.Namespace, paths: Iterable[Path]) -> tuple[Se
             refused.append(error)
             return None
 
-    settings = {name: getattr(options, name) for name in ("simulate", "seed", "device", "out") if hasattr(options, name)}
+    settings = {name: getattr(options, name) for name in SESSION_OPTIONS if hasattr(options, name)}
     session = tried(lambda: Session(options.bench, **settings), options.bench)
     planned: list[tuple[Sequence, Plan]] = []
     for path in paths:

@@ -1,7 +1,8 @@
 """The frames of one burst: rows in the making, what they become once the burst is assigned, and the ledger of both."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,15 @@ from rig.timeline import Burst
 
 SPARE_FRAMES = 64
 SETTLING_DARK = 0.1  # of the stretch's median light
+DARK_SIGMAS = 6.0  # what is closer than this to the dark frames, in their own scatter, shows no light
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ledger:
-    """Every shot and every frame of a run accounted for; assigned + unassigned + lost == planned."""
+    """Every shot and every frame of a run accounted for; assigned + unassigned + lost == planned.
+
+    Once all bursts are entered, received == assigned + unassigned + lead_in + surplus.
+    """
 
     planned: int
     lead_in: int = 0
@@ -30,24 +35,24 @@ class Ledger:
     surplus: int = 0
     flagged: dict[str, int] = field(default_factory=lambda: {"settling": 0, "saturated": 0, "missed_pulse": 0, "compliance": 0})
 
-    def enter(
-        self,
-        rows: NDArray[np.void],
-        planned: int,
-        lead_in: NDArray[np.bool_],
-        certain: NDArray[np.bool_],
-        data: NDArray[np.bool_],
-    ) -> None:
-        """Enter the frames of one burst: which were lead-ins, which are certainly data, which may be."""
-        led_in, assigned = int(lead_in.sum()), int(certain.sum())
+    def plus(self, rows: NDArray[np.void], planned: int) -> Self:
+        """Return the ledger with one burst more: its rows as they stand in the file, and its shots of data."""
+        flags = rows["flags"]
+        lead_in = (flags & int(Flag.LEAD_IN)) != 0
+        data = ~lead_in & ((flags & int(Flag.SURPLUS)) == 0)
+        led_in, assigned = int(lead_in.sum()), int((data & ((flags & int(Flag.UNASSIGNED)) == 0)).sum())
         unassigned = min(planned, int(data.sum())) - assigned
-        self.lead_in += led_in
-        self.assigned += assigned
-        self.unassigned += unassigned
-        self.surplus += len(rows) - led_in - assigned - unassigned
-        flags = rows["flags"][data]
-        for name in self.flagged:
-            self.flagged[name] += int(np.count_nonzero(flags & int(Flag[name.upper()])))
+        return replace(
+            self,
+            lead_in=self.lead_in + led_in,
+            assigned=self.assigned + assigned,
+            unassigned=self.unassigned + unassigned,
+            surplus=self.surplus + len(rows) - led_in - assigned - unassigned,
+            flagged={
+                name: count + int(np.count_nonzero(flags[data] & int(Flag[name.upper()])))
+                for name, count in self.flagged.items()
+            },
+        )
 
     def as_dict(self) -> dict[str, object]:
         """Plain dict, for JSON and for the file. Shots that were never fired count as lost."""
@@ -74,6 +79,8 @@ class BurstFrames:
     first_shot      number in the run of the stretch's first shot
     first_row       row in the file of the burst's first frame
     t_fire_ns       host time of the software trigger
+    cut             stopped before its end
+    passive         no reading after the frames is needed: nothing in a film can pull a source off 0 V
     """
 
     burst: Burst
@@ -84,6 +91,7 @@ class BurstFrames:
     first_row: int
     t_fire_ns: int
     cut: bool = False
+    passive: bool = False
     readings: list[Reading] = field(default_factory=list[Reading])
     _rows: NDArray[np.void] = field(init=False)
     _light: NDArray[np.float64] = field(init=False)
@@ -106,6 +114,15 @@ class BurstFrames:
         self._light[self._used : end] = light
         self._used = end
 
+    def cut_off(self, rows: int) -> None:
+        """Forget all but the first `rows` rows: what an interrupt kept from the file."""
+        self._used = min(self._used, rows)
+
+    @property
+    def planned(self) -> int:
+        """Get the number of shots of data."""
+        return 0 if self.stretch is None else self.stretch.shots
+
     def assign(self, period_ns: int) -> BurstAssignment:
         """Say which frame answers which trigger; of a burst that was cut short, as far as it got."""
         rows = self.rows
@@ -117,29 +134,29 @@ class BurstFrames:
 
     def edge(self, period_ns: int) -> Edge:
         """When the burst began, on the spectrometer's clock by the frames on its grid."""
-        trigger = self.assign(period_ns).trigger
-        known = np.flatnonzero(trigger != NOBODY)
+        found = self.assign(period_ns)
+        known = np.flatnonzero(found.trigger != NOBODY)
         start_us = None
         if len(known):
             first = known[0]
-            start_us = float(self.rows["device_time_us"][first]) - float(trigger[first]) * period_ns * 1e-3
-        return Edge(self.burst.voltage_v, start_us, self.t_fire_ns)
+            start_us = float(self.rows["device_time_us"][first]) - float(found.trigger[first]) * found.period_us
+        return Edge(self.burst.voltage_v, start_us, self.t_fire_ns, period_ns * 1e-9 / found.period_us)
 
     @property
     def rows(self) -> NDArray[np.void]:
         """Get the rows so far, a view (n,)."""
         return self._rows[: self._used]
 
-    def settle(self, ledger: Ledger, *, period_ns: int, settle_shots: int, proven: bool) -> NDArray[np.void]:
-        """Assign the frames to shots, flag them, enter them in the ledger; return the rows to write over the old ones.
+    def settle(self, *, period_ns: int, settle_shots: int, proven: bool, dark_noise: float) -> NDArray[np.void]:
+        """Assign the frames to shots and flag them; return the rows to write over the old ones.
 
         A frame is assigned when its shot is known and the source is known to have held the planned level: `proven` says so for
-        the burst as a whole, and the readings on both sides of the frame must agree (one reading is both).
+        the burst as a whole, and of the readings the last one surely made before the frame, the first one surely made after
+        it and all between must show the level. `dark_noise` is the scatter of the light of dark frames.
         """
-        rows, burst, stretch = self.rows, self.burst, self.stretch
+        rows, burst, stretch = self.rows.copy(), self.burst, self.stretch
         saturated = (rows["flags"] & int(Flag.SATURATED)) != 0
         found = self.assign(period_ns)
-        planned = 0 if stretch is None else stretch.shots
         on_grid = found.trigger != NOBODY
         lead_in = on_grid & (found.trigger < burst.lead_in)
         if burst.lead_in and len(rows):
@@ -147,8 +164,10 @@ class BurstFrames:
         shot = found.trigger - burst.lead_in
         data = on_grid & ~lead_in & (stretch is not None)
         t_frame_ns = np.where(on_grid, self.t_fire_ns + found.trigger * period_ns, rows["host_time_ns"])
-        held, in_compliance = _readings_around(rows, t_frame_ns, self.readings, burst.voltage_v)
-        certain = data & (shot >= found.uncertain) & (shot < planned - found.uncertain) & held & proven
+        _nearest_reading(rows, t_frame_ns, self.readings)
+        earliest_ns = t_frame_ns - found.uncertain * period_ns
+        bracketed, in_compliance = _vouched(earliest_ns, rows["host_time_ns"], self.readings, burst.voltage_v, self.passive)
+        certain = data & (shot >= found.uncertain) & (shot < self.planned - found.uncertain) & bracketed & proven
 
         rows["flags"] = np.where(certain, 0, int(Flag.UNASSIGNED)).astype(rows["flags"].dtype)
         rows["flags"][lead_in] = int(Flag.LEAD_IN)
@@ -161,16 +180,27 @@ class BurstFrames:
             rows["state"][certain] = int(stretch.state)
             rows["planned_voltage_v"][data] = stretch.voltage_v
             rows["flags"][data & (shot < settle_shots)] |= int(Flag.SETTLING)
-            rows["flags"][np.flatnonzero(data)[self._dark(data, shot < settle_shots)]] |= int(Flag.MISSED_PULSE)
-        ledger.enter(rows, planned, lead_in, certain, data)
+            light = self._light[: self._used][data]
+            missed = _no_pulse(light, shot[data] < settle_shots, dark_noise)
+            rows["flags"][np.flatnonzero(data)[missed]] |= int(Flag.MISSED_PULSE)
         return rows
 
-    def _dark(self, data: NDArray[np.bool_], settling: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Frames of `data` whose pulse did not come; while the film charges its light dips, so only real darkness counts."""
-        light = self._light[: self._used][data]
-        dark = missed_pulses(light, np.zeros(len(light), dtype=np.int8))
-        dark[settling[data]] &= light[settling[data]] < SETTLING_DARK * np.median(light) if len(light) else False
-        return dark
+
+def _no_pulse(light: NDArray[np.float64], settling: NDArray[np.bool_], dark_noise: float) -> NDArray[np.bool_]:
+    """Frames (bool, (n,)) whose pulse did not come: far below the others, or as dark as dark frames.
+
+    While the film charges its light dips, so there only real darkness counts. Light that is too weak to tell in one frame may
+    still show in the mean of all; where it does not even there, no pulse came at all.
+    """
+    if not len(light):
+        return np.zeros(0, dtype=bool)
+    missed = missed_pulses(light, np.zeros(len(light), dtype=np.int8))
+    missed[settling] &= light[settling] < SETTLING_DARK * np.median(light)
+    bound = DARK_SIGMAS * dark_noise
+    if light.mean() * np.sqrt(len(light)) <= bound:
+        return np.ones(len(light), dtype=bool)
+    bright = light[light > bound]
+    return missed | ((light <= bound) & (len(bright) > 0 and float(np.median(bright)) > 2 * bound))
 
 
 def blank_rows(batch: FrameBatch, t_host_ns: int, block: int, stretch_number: int) -> NDArray[np.void]:
@@ -189,23 +219,39 @@ def blank_rows(batch: FrameBatch, t_host_ns: int, block: int, stretch_number: in
     return rows
 
 
-def _readings_around(
-    rows: NDArray[np.void], t_frame_ns: NDArray[np.int64], readings: Sequence[Reading], voltage_v: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Give every row its nearest reading; say whether both neighbours show the level, and whether one was in compliance."""
+def _nearest_reading(rows: NDArray[np.void], t_frame_ns: NDArray[np.int64], readings: Sequence[Reading]) -> None:
+    """Give every row its nearest reading and that reading's age."""
     if not readings:
-        return np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+        return
     t_ns = np.array([reading.t_ns for reading in readings], dtype=np.int64)
-    volt = np.array([reading.voltage_v for reading in readings])
-    limited = np.array([reading.in_compliance for reading in readings])
-    good = (np.abs(volt - voltage_v) <= WRONG_V) & ~limited
     after = np.searchsorted(t_ns, t_frame_ns)
-    before = np.maximum(after - 1, 0)
-    # one reading proves a stepped stretch; of several, the last does not vouch for what came after it
-    bracketed = (after < len(t_ns)) | (len(t_ns) == 1)
-    after = np.minimum(after, len(t_ns) - 1)
+    before, after = np.maximum(after - 1, 0), np.minimum(after, len(t_ns) - 1)
     nearest = np.where(np.abs(t_frame_ns - t_ns[before]) <= np.abs(t_ns[after] - t_frame_ns), before, after)
-    rows["measured_voltage_v"] = volt[nearest]
+    rows["measured_voltage_v"] = np.array([reading.voltage_v for reading in readings])[nearest]
     rows["measured_current_a"] = np.array([reading.current_a for reading in readings])[nearest]
     rows["measured_age_s"] = (t_ns[nearest] - t_frame_ns) * 1e-9
-    return good[before] & good[after] & bracketed, limited[before] | limited[after]
+
+
+def _vouched(
+    earliest_ns: NDArray[np.int64],
+    latest_ns: NDArray[np.int64],
+    readings: Sequence[Reading],
+    voltage_v: float,
+    passive: bool,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say for frames taken somewhere in [earliest, latest] whether the readings around show the level, and whether one limits.
+
+    A reading proves nothing about the time between its measurement and its arrival: what comes before a frame must have been
+    answered by then, what comes after it must not have been asked before.
+    """
+    n = len(readings)
+    if not n:
+        return np.zeros(len(earliest_ns), dtype=bool), np.zeros(len(earliest_ns), dtype=bool)
+    before = np.searchsorted(np.array([reading.t_ns for reading in readings]), earliest_ns, side="right") - 1
+    after = np.searchsorted(np.array([reading.asked_ns for reading in readings]), latest_ns, side="left")
+    first, last = np.maximum(before, 0), np.minimum(after, n - 1)
+    limited = np.array([reading.in_compliance for reading in readings])
+    wrong = limited | ~(np.abs(np.array([reading.voltage_v for reading in readings]) - voltage_v) <= WRONG_V)
+    wrong_before, limited_before = (np.concatenate([[0], np.cumsum(what)]) for what in (wrong, limited))
+    held = (before >= 0) & ((after < n) | passive) & (wrong_before[last + 1] == wrong_before[first])
+    return held, limited_before[last + 1] > limited_before[first]

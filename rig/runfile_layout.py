@@ -121,6 +121,7 @@ class RunHeader:
     nonlinearity: tuple[float, ...]
     wall_start_label: str
     assumed_json: str
+    simulation_json: str = "{}"
 
 
 HEADER_TEXTS = {  # field of RunHeader: dataset
@@ -137,6 +138,7 @@ HEADER_TEXTS = {  # field of RunHeader: dataset
     "versions_json": "provenance/versions_json",
     "environment_json": "provenance/environment_json",
     "assumed_json": "provenance/assumed_json",
+    "simulation_json": "provenance/simulation_json",
 }
 
 GROUPS: dict[str, dict[str, Any]] = {

@@ -8,8 +8,9 @@ States and their order::
 Whatever happens, SAFING is passed, before anything is saved or said.
 """
 
+import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
 
@@ -17,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.clock import Clock, Deadline
-from drivers.errors import InstrumentError
+from drivers.errors import InstrumentError, RigError
 from drivers.roles import ExposureProgram, FrameBatch, LaserTrigger, SourceReading, Spectrometer, VoltageSource
 from rig.compiler import Compiled
 from rig.frames import BurstFrames, Ledger, blank_rows
-from rig.runfile import RunFile
+from rig.runfile import FRAME_DTYPE, RunFile
 from rig.safety import SafeReport, make_safe
 from rig.sequence import Block
 from rig.source_record import QUIET_S, Reading, compliance_error, demand_level, list_mismatch
@@ -163,13 +164,13 @@ class Runner:
         self.ledger = Ledger(planned_shots)
         self.state = RunState.PREPARING
         self.states = [self.state]
-        self._rows_written = 0
         self._shots_begun = 0
         self._stretches_begun = 0
         self._last_sync_ns = wall.now_ns()
         self._armed_at: tuple[int, int] | None = None
         self._compiled: Compiled | None = None
         self._pending: list[BurstFrames] = []  # frames of the block that is running, not yet assigned
+        self._dark_noise = 0.0
 
     # --- the run
 
@@ -186,19 +187,18 @@ class Runner:
         """
         reason, fault = FinishReason.DONE, None
         try:
-            self._dark(integration_ns)
-            block = next(blocks, None)
-            while block is not None and not self.stop.requested:
-                self._block(compile_one(block))
-                try:
-                    block = blocks.send(self.ledger)
-                except StopIteration:
-                    block = None
-            if self.stop.requested:
-                reason = FinishReason.STOPPED
-        except BaseException as error:  # noqa: BLE001 - the supervisor: safe first, then the outcome carries it
-            reason, fault = FinishReason.FAULT, error
-        safe = self._go_safe()
+            try:
+                self._run_blocks(blocks, compile_one, integration_ns)
+                if self.stop.requested:
+                    reason = FinishReason.STOPPED
+            except BaseException as error:  # noqa: BLE001 - the supervisor: safe first, then the outcome carries it
+                fault = error
+            safe = self._go_safe()
+        except BaseException as error:  # noqa: BLE001 - an interrupt on the way there must not keep anything on
+            fault = fault or error
+            safe = self._go_safe()
+        fault = fault or safe.interrupt
+        reason = reason if fault is None else FinishReason.FAULT
         end_ns, wall_end_ns = self.clock.now_ns(), self.wall.now_ns()
         start_ns, wall_start_ns = self._armed_at or (end_ns, wall_end_ns)
         fault = self._record_end(reason, fault, safe)
@@ -212,6 +212,18 @@ class Runner:
             states=self.states,
         )
 
+    def _run_blocks(
+        self, blocks: Generator[Block, object, None], compile_one: Callable[[Block], Compiled], integration_ns: int
+    ) -> None:
+        self._dark(integration_ns)
+        block = next(blocks, None)
+        while block is not None and not self.stop.requested:
+            self._block(compile_one(block))
+            try:
+                block = blocks.send(self.ledger)
+            except StopIteration:
+                block = None
+
     def _go_safe(self) -> SafeReport:
         self._enter(RunState.SAFING)
         report = make_safe(self.roles.by_name())
@@ -223,23 +235,31 @@ class Runner:
         try:
             if self._pending:
                 self._rescue(self._pending[-1])
-            self._log(f"{reason.value}: {self.stop.why or fault or 'all blocks done'}")
+            self._log(f"{reason.value}: {fault or self.stop.why or 'all blocks done'}")
             self._log(f"safe: {safe}")
             self.runfile.set_ledger(self.ledger.as_dict())
             self.runfile.sync()
-        except Exception as error:  # noqa: BLE001 - what broke the run may break its ending; everything is off already
-            return fault or error
+        except BaseException as error:  # noqa: BLE001 - the hardware is off: whatever happens now is told, never raised
+            fault = fault or error
+        for frames in self._pending:  # rows that could not be rewritten stand in the file as they came: unassigned
+            frames.cut_off(self.runfile.count - frames.first_row)
+            self.ledger = self.ledger.plus(frames.rows, frames.planned)
         return fault
 
     def _rescue(self, last: BurstFrames) -> None:
         last.cut = True
+        last.cut_off(self.runfile.count - last.first_row)
+        trouble = ""
         try:
             while self._drain(last):
                 pass
-        except InstrumentError as error:
-            self._log(f"frames left in the spectrometer could not be fetched: {error.what}")
+        except RigError as error:
+            trouble = error.what
+            last.cut_off(self.runfile.count - last.first_row)
         # a held level is proven by the readings around each frame; a list only by a record that nobody has read
         self._commit(proven=self._compiled is not None and self._compiled.mode == "gated")
+        if trouble:
+            self._log(f"frames left in the spectrometer could not be fetched: {trouble}")
 
     # --- dark frames
 
@@ -265,7 +285,11 @@ class Runner:
                     )
                 self.clock.sleep(integration_ns * 1e-9)
             spectra.append(batch.spectra)
-        mean, variance, hot = self.reduce.dark(np.concatenate(spectra)[1:])
+        dark = np.concatenate(spectra)[1:]
+        mean, variance, hot = self.reduce.dark(dark)
+        nothing = np.zeros(len(dark), dtype=np.uint32)
+        batch = FrameBatch(dark, nothing.astype(np.uint64), nothing)
+        self._dark_noise = float(self.reduce.rows(batch, np.zeros(len(dark), dtype=FRAME_DTYPE)).std(ddof=1))
         self.runfile.set_dark(mean, variance, hot, DARK_FRAMES)
         self._log(f"dark: {DARK_FRAMES} frames, mean {mean.mean():.1f} counts, {int(hot.sum())} hot pixels")
 
@@ -311,25 +335,44 @@ class Runner:
 
     def _stepped(self, compiled: Compiled) -> None:
         """The source steps on its own at the start of every burst; its own record proves afterwards where it stood."""
-        source = self.roles.voltage_source
+        source, timeline = self.roles.voltage_source, compiled.timeline
+        period_ns = timeline.pattern.period_ns
         self.roles.spectrometer.arm()
         source.arm()
-        for index in range(len(compiled.timeline.bursts)):
+        for index in range(len(timeline.bursts)):
             if self._burst(compiled, index, [], lambda: None).cut:
                 break
         points = source.collect()
         self._enter(RunState.COMMITTING)
-        for frames, point in zip(self._pending, points, strict=False):
-            t_ns = frames.t_fire_ns + (compiled.timeline.pattern.settled_ns or 0)
-            frames.readings.append(self._keep(point, t_ns, frames.stretch_number))
-        period_ns = compiled.timeline.pattern.period_ns
-        against = list_mismatch(points, [frames.edge(period_ns) for frames in self._pending])
+        bursts = self._pending
+        against = list_mismatch(points, [f.edge(period_ns) for f in bursts], timeline.settle_shots * period_ns * 1e-9)
         if against:
             self._log(f"block {compiled.block.index}: its frames stay unassigned: {against}")
+        readings: list[Reading] = []
+        for number, point in enumerate(points):
+            # one that fits its burst was made at the burst's first shot, else only the source's own clock says when
+            after_s = point.t_source_s - points[0].t_source_s
+            own_ns = bursts[0].t_fire_ns + (round(after_s * 1e9) if math.isfinite(after_s) else 0)
+            frames = bursts[min(number, len(bursts) - 1)]
+            t_ns = own_ns if against else frames.t_fire_ns
+            readings.append(self._keep(point, t_ns, t_ns, frames.stretch_number))
+        if not against:
+            # a stretch is vouched for by the readings at its own edge and at the next
+            for number, frames in enumerate(bursts):
+                frames.readings += readings[number : number + 2]
+        cut = bursts[-1].cut
+        bursts[-1].passive = cut and bursts[-1].burst.voltage_v == 0.0
         self._commit(proven=not against)
         for point in points:
             if point.in_compliance:
                 raise compliance_error(point)
+        if not points and not cut:
+            raise InstrumentError(
+                f"The source saw none of {len(timeline.bursts)} trigger edges.",
+                where="voltage source trigger cable",
+                hardware_state="going safe",
+                next_step="check the cable from the delay generator to the source's trigger link and its level",
+            )
 
     def _burst(self, compiled: Compiled, index: int, readings: list[Reading], watch: Callable[[], None]) -> BurstFrames:
         """Fire one burst and collect its frames until the spectrometer has no more; a stop request cuts it short."""
@@ -345,7 +388,7 @@ class Runner:
             compiled.block.index,
             self._stretches_begun,
             self._shots_begun,
-            self._rows_written,
+            self.runfile.count,
             self.clock.now_ns(),
             readings=readings,
         )
@@ -357,14 +400,15 @@ class Runner:
         self._enter(RunState.COLLECTING)
         end = Deadline(self.clock, burst.shots * period_ns * 1e-9 + QUIET_S)
         while not end.over:
-            self._drain(frames)
+            fetched = self._drain(frames)
             watch()
             self._tell(frames)
             if self.stop.requested:
                 trigger.make_safe()
                 frames.cut = True
                 break
-            self.clock.sleep(min(POLL_S, end.left_s))
+            if fetched < self.roles.spectrometer.frames_per_request:
+                self.clock.sleep(min(POLL_S, end.left_s))
         patience = Deadline(self.clock, 1.0)
         while trigger.busy():
             if patience.over:
@@ -388,51 +432,46 @@ class Runner:
             )
         return frames
 
-    def _drain(self, frames: BurstFrames) -> bool:
-        """Fetch what waits, give it its numbers, store it; whether anything came."""
+    def _drain(self, frames: BurstFrames) -> int:
+        """Fetch one request's worth of what waits, give it its numbers, store it; return how many frames came."""
         batch = self.roles.spectrometer.collect()
-        if not len(batch):
-            return False
-        while len(batch):
+        if len(batch):
             rows = blank_rows(batch, self.clock.now_ns(), frames.block, frames.stretch_number)
-            light = self.reduce.rows(batch, rows)
+            frames.add(rows, self.reduce.rows(batch, rows))
             self.runfile.append_frames(rows, batch.spectra)
-            self._rows_written += len(rows)
-            self.ledger.received += len(rows)
-            frames.add(rows, light)
-            if len(batch) < self.roles.spectrometer.frames_per_request:
-                break
-            batch = self.roles.spectrometer.collect()
+            self.ledger = replace(self.ledger, received=self.runfile.count)
         # a disk loses power on the wall clock, also under a simulated run
         if self.wall.now_ns() - self._last_sync_ns >= SYNC_INTERVAL_S * 1e9:
             self.runfile.sync()
             self._last_sync_ns = self.wall.now_ns()
-        return True
+        return len(batch)
 
     def _commit(self, *, proven: bool) -> None:
         """Assign every pending burst and write its rows once more, now with their shots."""
         compiled = self._compiled
-        pending, self._pending = self._pending, []
-        for frames in pending:
-            if compiled is not None:
-                rows = frames.settle(
-                    self.ledger,
-                    period_ns=compiled.timeline.pattern.period_ns,
-                    settle_shots=compiled.timeline.settle_shots,
-                    proven=proven,
-                )
-                if len(rows):
-                    self.runfile.rewrite_rows(frames.first_row, rows)
+        while self._pending and compiled is not None:
+            frames = self._pending[0]
+            rows = frames.settle(
+                period_ns=compiled.timeline.pattern.period_ns,
+                settle_shots=compiled.timeline.settle_shots,
+                proven=proven,
+                dark_noise=self._dark_noise,
+            )
+            if len(rows):
+                self.runfile.rewrite_rows(frames.first_row, rows)
+            # in one step, so that no interrupt enters a burst twice
+            self.ledger, self._pending = self.ledger.plus(rows, frames.planned), self._pending[1:]
         self.runfile.set_ledger(self.ledger.as_dict())
 
     # --- source readings
 
     def _read(self) -> Reading:
+        asked_ns = self.clock.now_ns()
         measured = self.roles.voltage_source.read()
-        return self._keep(measured, self.clock.now_ns(), self._stretches_begun)
+        return self._keep(measured, asked_ns, self.clock.now_ns(), self._stretches_begun)
 
-    def _keep(self, measured: SourceReading, t_ns: int, stretch_number: int) -> Reading:
-        reading = Reading(t_ns, measured.voltage_v, measured.current_a, measured.in_compliance)
+    def _keep(self, measured: SourceReading, asked_ns: int, t_ns: int, stretch_number: int) -> Reading:
+        reading = Reading(asked_ns, t_ns, measured.voltage_v, measured.current_a, measured.in_compliance)
         block = -1 if self._compiled is None else self._compiled.block.index
         self.runfile.append_readings(t_ns, reading.voltage_v, reading.current_a, reading.in_compliance, block, stretch_number)
         return reading

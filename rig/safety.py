@@ -8,8 +8,11 @@ from typing import Protocol
 from drivers.errors import UnsafeStateError
 from drivers.roles import SafeReadback
 
-# light first: without pulses nothing is measured under a wrong voltage while the source goes down
 ORDER = ("laser_trigger", "voltage_source", "spectrometer")
+# Told before the others: bursts of pulses end by themselves, a held voltage does not, and an instrument whose link is dead may
+# take seconds to say so. Frames taken while the source goes down are vouched for by no reading and stay unassigned.
+FIRST = "voltage_source"
+INTERRUPTS_AT_MOST = 10
 
 
 class Confirmation(Enum):
@@ -34,9 +37,13 @@ class SafeInstrument(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SafeReport:
-    """What make_safe() achieved: role -> (confirmation, what the instrument said or why it could not be asked)."""
+    """What make_safe() achieved: role -> (confirmation, what the instrument said or why it could not be asked).
+
+    `interrupt` is what tried to interrupt it (Ctrl-C), for the caller to raise again or to report.
+    """
 
     instruments: Mapping[str, tuple[Confirmation, str]]
+    interrupt: BaseException | None = None
 
     @property
     def safe(self) -> bool:
@@ -65,10 +72,24 @@ class SafeReport:
 
 
 def make_safe(instruments: Mapping[str, SafeInstrument]) -> SafeReport:
-    """Send off to everything first, then read everything back. Never raises; a failing step never blocks the next."""
+    """Send off to everything first, then read everything back; a failing step never blocks the next.
+
+    An interrupt makes it begin anew (every step may be done twice); it is kept in the report. Raises only what comes after ten
+    of them.
+    """
+    interrupt: BaseException | None = None
+    for _ in range(INTERRUPTS_AT_MOST):
+        try:
+            return SafeReport(_all_off(instruments), interrupt)
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C between two steps must not keep anything on
+            interrupt = interrupt or error
+    return SafeReport(_all_off(instruments), interrupt)
+
+
+def _all_off(instruments: Mapping[str, SafeInstrument]) -> dict[str, tuple[Confirmation, str]]:
     roles = [role for role in ORDER if role in instruments] + [role for role in instruments if role not in ORDER]
     unsent: dict[str, str] = {}
-    for role in roles:
+    for role in sorted(roles, key=lambda role: role != FIRST):
         try:
             instruments[role].make_safe()
         except Exception as error:  # noqa: BLE001 - the other instruments must still go off
@@ -83,7 +104,7 @@ def make_safe(instruments: Mapping[str, SafeInstrument]) -> SafeReport:
         else:
             # an instrument that says it is off is off, however it got there
             report[role] = (Confirmation.CONFIRMED if answer.safe else Confirmation.UNKNOWN, answer.detail)
-    return SafeReport(report)
+    return report
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,8 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from typing import Any, cast
 from pyvisa import ResourceManager
 
 from drivers.clock import Clock, MonotonicClock
-from drivers.errors import InstrumentError, RigError, WrongIdentity
+from drivers.errors import ConfigError, InstrumentError, Reason, RigError, WrongIdentity
 from drivers.link import Link
 from drivers.registry import DriverEntry, Role, find
 from drivers.roles import LaserTrigger, SourceLimits, Spectrometer, SpectrometerInfo, VoltageSource
@@ -92,6 +93,7 @@ class _Opened:
     clock: Clock
     identities: dict[str, str]
     assumed: str
+    simulation: str
     manager: ResourceManager
     world: Any = None
 
@@ -99,6 +101,8 @@ class _Opened:
         for link in self.links:
             link.close()
         self.manager.close()
+        if self.world is not None:
+            self.world.close()
 
 
 class Session:
@@ -108,10 +112,20 @@ class Session:
     ----------
     bench     a Bench, the path of a bench file, or None for the default bench, which is always simulated
     simulate  make the bench of software; resources are then never opened
-    seed      of everything random in a simulated bench
-    device    serial number of the simulated film; None is the nominal, pristine one
     out       folder for run files, made when it is missing
-    faults    called with the simulated world (sim_instruments.world.World) before anything is opened: break what you like
+
+    of a simulated bench only:
+
+    seed           of everything random
+    device         serial number of the film, whose history is loaded and kept; None is the nominal, pristine one
+    variant        how the film is made: "bare" or "pmma"
+    faults         such as "breakdown@3.2s"; see sim_instruments.faults
+    state          folder of the films' histories; None is the user's own
+    prepare_world  called with the world before anything is opened
+
+    Raises
+    ------
+    ConfigError  the bench file, or what is simulated, is impossible
     """
 
     def __init__(
@@ -121,15 +135,29 @@ class Session:
         simulate: bool = False,
         seed: int = 0,
         device: str | None = None,
+        variant: str | None = None,
+        faults: Iterable[str] = (),
+        state: Path | str | None = None,
         out: Path | str = "runs",
-        faults: Callable[[Any], None] = lambda world: None,
+        prepare_world: Callable[[Any], None] = lambda world: None,
     ) -> None:
         self.simulated = simulate or bench is None
         self.bench = _bench(bench)
         self.seed = seed
         self.device = device
+        self.variant = variant
+        self.faults = tuple(faults)
+        self.state = state
         self.out = Path(out)
-        self.faults = faults
+        self.prepare_world = prepare_world
+        if self.simulated:
+            _check_simulated(device, variant, self.faults)
+        elif device or variant or self.faults:
+            raise ConfigError(
+                "A film, a variant and faults can be chosen on a simulated bench only; this one is real.",
+                (Reason("bench-is-real", "", "nothing of it can be simulated while the rest is not"),),
+                next_step="add --simulate (simulate=True), or leave them out",
+            )
         self.world: Any = None  # of the last simulated run: the ground truth that tests judge by
 
     def sequence(self, source: Sequence | ConfigModel | Path | str) -> Sequence:
@@ -254,17 +282,17 @@ class Session:
     def _open(self) -> _Opened:
         """Open every instrument and ask who it is; nothing is set or switched."""
         clock: Clock = MonotonicClock()
-        assumed = "{}"
+        assumed = simulation = "{}"
         world: Any = None
         if self.simulated:
             from sim_instruments.visa_library import library_for
-            from sim_instruments.world import World
 
-            world = World(self.bench.description(), self.seed, self.device)
+            world = self._make_world()
             clock = world
-            self.faults(world)
+            self.prepare_world(world)
             self.world = world
             assumed = json.dumps(world.assumed())
+            simulation = json.dumps({"variant": self.variant or "bare", "faults": self.faults, "history": world.history()})
             manager = ResourceManager(library_for(world))
         else:
             manager = _visa(self.bench.visa_library)
@@ -291,13 +319,26 @@ class Session:
             cast(LaserTrigger, instruments["laser_trigger"]),
             cast(Spectrometer, instruments["spectrometer"]),
         )
-        return _Opened(roles, links, clock, identities, assumed, manager, world)
+        return _Opened(roles, links, clock, identities, assumed, simulation, manager, world)
+
+    def _make_world(self) -> Any:
+        """Make the simulated bench; a film with a serial number comes with its history, which is written down from now on."""
+        from sim_instruments.device_store import default_folder
+        from sim_instruments.world import World
+
+        folder = (self.state or default_folder()) if self.device else None
+        with _impossible():
+            return World(
+                self.bench.description(), self.seed, self.device, self.variant, folder, _parsed_faults(self.faults, self.seed)
+            )
 
     def _header(self, sequence: Sequence, what: Plan, opened: _Opened, info: SpectrometerInfo) -> RunHeader:
         label = _now_label()
         bench_toml, sequence_toml = self.bench.source_text, sequence.source_text
         # the same simulated run has the same identity; a real one never happens twice
-        unique = json.dumps([sequence_toml, bench_toml, self.seed, self.device, "" if self.simulated else label])
+        unique = json.dumps(
+            [sequence_toml, bench_toml, self.seed, self.device, self.variant, self.faults, "" if self.simulated else label]
+        )
         digest = hashlib.sha256(unique.encode()).hexdigest()[:8]
         return RunHeader(
             run_id=f"{slug(sequence.sample)}-{sequence.measurement}-{digest}",
@@ -307,7 +348,7 @@ class Session:
             mode=what.mode,
             simulated=self.simulated,
             seed=self.seed if self.simulated else None,
-            device=self.device or ("nominal" if self.simulated else ""),
+            device=" ".join([self.device or "nominal", *([self.variant] if self.variant else [])]) if self.simulated else "",
             sequence_toml=sequence_toml,
             bench_toml=bench_toml,
             programs_json=json.dumps([program_text(one.programs) for one in what.blocks[:100]]),
@@ -318,7 +359,36 @@ class Session:
             nonlinearity=info.nonlinearity,
             wall_start_label=label,
             assumed_json=opened.assumed,
+            simulation_json=opened.simulation,
         )
+
+
+@contextmanager
+def _impossible() -> Generator[None]:
+    """Turn what the simulation refuses into a refusal of ours."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise ConfigError(
+            "This bench cannot be simulated as asked.",
+            (Reason("simulation-impossible", "", str(error)),),
+            next_step="correct the device, the variant or the fault",
+        ) from error
+
+
+def _parsed_faults(faults: tuple[str, ...], seed: int) -> list[Any]:
+    from sim_instruments.faults import parse_fault
+
+    return [parse_fault(text, seed + number) for number, text in enumerate(faults)]
+
+
+def _check_simulated(device: str | None, variant: str | None, faults: tuple[str, ...]) -> None:
+    if device or variant or faults:
+        from sim_instruments.film import variants
+
+        with _impossible():
+            variants.device(device, variant)
+            _parsed_faults(faults, 0)
 
 
 def facts(bench: Bench) -> Facts:

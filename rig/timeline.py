@@ -46,8 +46,8 @@ class ShotPattern:
 class Burst:
     """Shots that one software trigger releases.
 
-    The first `lead_in` of them are never data. `stretch` is the index of the stretch in the block; None is a burst that only
-    closes the block with its edge.
+    The first `lead_in` of them are never data. `stretch` is the index of the stretch in the block; None is a burst that is
+    there for the source's edge alone.
     """
 
     shots: int
@@ -173,11 +173,15 @@ def gated_bursts(stretch: Stretch) -> tuple[Burst, ...]:
 
 
 def stepped_bursts(stretches: tuple[Stretch, ...]) -> tuple[Burst, ...]:
-    """One burst per stretch, the source stepping at the start of each, and one closing shot whose edge brings 0 V."""
-    bursts = [
-        Burst(stretch.shots + (1 if index == 0 else 0), 1 if index == 0 else 0, stretch.voltage_v, index)
-        for index, stretch in enumerate(stretches)
-    ]
+    """Two bursts per stretch, the source stepping at the start of each, and one closing shot whose edge brings 0 V.
+
+    The second one of a stretch is a single shot at the same level: the source measures at its steps only, so this is how it
+    shows that it has held the level to the end.
+    """
+    bursts: list[Burst] = []
+    for index, stretch in enumerate(stretches):
+        lead_in = 1 if index == 0 else 0
+        bursts += [Burst(lead_in + stretch.shots, lead_in, stretch.voltage_v, index), Burst(1, 1, stretch.voltage_v, None)]
     return (*bursts, Burst(1, 1, 0.0, None))
 
 

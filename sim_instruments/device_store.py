@@ -17,10 +17,17 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, cast
 
+from platformdirs import user_state_path
+
 from sim_instruments.film.damage import Wear
 
 FORMAT = 1
 UNFINISHED = ".new-"
+
+
+def default_folder() -> Path:
+    """Where this user's devices are kept: $ITO_RIG_STATE, else the system's place for state that outlives programs."""
+    return Path(os.environ.get("ITO_RIG_STATE") or user_state_path("ito-rig") / "films")
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,7 +324,7 @@ def _stray_light(world: "World", case: Case) -> None:
 
 
 def _saturation(world: "World", case: Case) -> None:
-    """`severity` times the light that the integration time was chosen for."""
+    """`severity` times the light that the integration time was chosen for: 4 to 20 for ten shots a frame, 40 to 200 for one."""
     world.light_path.light_faults.append(TooMuchLight(case.onset_ns, case.severity))
 
 
@@ -450,7 +450,7 @@ FAULTS: Mapping[str, Kind] = {
     "loss-drift": Kind(_loss_drift, "per minute, or at once", 0.02, (0.001, 10.0), ("slow", "step", "alignment")),
     "bad-pixels": Kind(_bad_pixels, "pixels", 5, (1, 20), ("mixed", *_SORTS)),
     "stray-light": Kind(_stray_light, "scatter per pump light", 1e-3, (1e-4, 1e-2)),
-    "saturation": Kind(_saturation, "times the light", 8.0, (4.0, 20.0)),
+    "saturation": Kind(_saturation, "times the light", 40.0, (4.0, 200.0)),
     "missing-pulses": Kind(_missing_pulses, "share of pulses", 0.05, (0.01, 0.2), ("dark", "dark-bursts", "silent", "double")),
     "contact-intermittent": Kind(_intermittent, "vibration", 0.5, (0.0, 1.0)),
 }

@@ -6,13 +6,13 @@ does not depend on how the time was cut.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 
-from sim_instruments.device_store import DeviceStore, KeptDevice
+from sim_instruments.device_store import DeviceRecord, DeviceStore, KeptDevice
 from sim_instruments.faults import Fault, apply
 from sim_instruments.faults import FaultyCable as FaultyCable
 from sim_instruments.film import variants
@@ -190,6 +190,11 @@ class World:
     def source(self) -> Source:
         """Get the voltage source as what regulates the film's voltage."""
         return cast(Source, self.personas["voltage_source"])
+
+    def history(self) -> dict[str, Any]:
+        """What the film has been through so far; all zero for a pristine one."""
+        record = DeviceRecord("") if self._kept is None else self._kept.record
+        return asdict(record)
 
     def assumed(self) -> dict[str, str]:
         """What this bench takes for granted because nobody has measured it: name -> value, for the run file."""

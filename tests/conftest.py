@@ -12,6 +12,12 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
+def films_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Histories of simulated films never come from, or go to, the user's own folder."""
+    monkeypatch.setenv("ITO_RIG_STATE", str(tmp_path_factory.getbasetemp() / "films"))
+
+
+@pytest.fixture(autouse=True)
 def leaves_no_thread_behind() -> Iterator[None]:
     """Fail a test that leaves a thread running."""
     before = set(threading.enumerate())

@@ -151,9 +151,9 @@ class BiasHistory:
     def add_contact(self, contact: ContactFault, t_ns: int) -> None:
         """From `t_ns` on the film's contact has this fault too. Raises ValueError for times before the last voltage edge."""
         self._rewind(t_ns)
+        self._advance(t_ns)
         self._contacts.append(contact)
         if contact.at(t_ns) != SOUND:
-            self._advance(t_ns)
             self._append(t_ns, self._nodes[-1].voltage_v)
 
     def strain(self, hazard: float, t_ns: int) -> None:

@@ -29,7 +29,7 @@ def run_with(faults: dict[str, FaultyCable], mode: str, folder: Path, **paramete
         for target, fault in faults.items():
             world.cable_to(target).fault = fault
 
-    session = Session(out=folder, faults=break_cables)
+    session = Session(out=folder, prepare_world=break_cables)
     return session, session.run(Sequence.of(OnOff(**parameters), mode=mode))
 
 
@@ -90,7 +90,7 @@ def test_a_lost_source_edge_costs_its_block_and_says_so(tmp_path: Path) -> None:
     run = open_run(result.path)
     assert result.outcome.ledger.assigned == 110  # the second cycle
     assert set(run.column("block")[run.column("shot") >= 0]) == {1}
-    assert any("stay unassigned" in text and "2 of 3 levels" in text for _, text in run.events)
+    assert any("stay unassigned" in text and "4 of 5 levels" in text for _, text in run.events)
 
 
 def test_a_doubled_source_edge_costs_its_block_and_says_so(tmp_path: Path) -> None:

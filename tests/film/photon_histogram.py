@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, root_scalar
 from scipy.signal import lfilter
 
 from sim_instruments.film.charging import SlowState, steady_fraction
@@ -46,6 +46,16 @@ class Fit(NamedTuple):
     fast_share: float
     bic: float
 
+    @property
+    def fall_ns(self) -> float:
+        """1/e time of the decay itself, free of the instrument's response."""
+        fast, slow = self.lifetimes_ns[0], self.lifetimes_ns[-1]
+
+        def left(t_ns: float) -> float:
+            return self.fast_share * np.exp(-t_ns / fast) + (1 - self.fast_share) * np.exp(-t_ns / slow) - 1 / np.e
+
+        return float(root_scalar(left, bracket=(0.0, 2 * slow)).root)
+
 
 def exponentials(histogram: np.ndarray, response: np.ndarray, bin_ns: float, guess_ns: list[float]) -> Fit:
     """Variable projection: exponentials convolved with a measured response, and a constant; Poisson weights from the fit."""
@@ -84,6 +94,11 @@ class Trace(NamedTuple):
     double: Fit
 
     @property
+    def best(self) -> Fit:
+        """As many parts as the Bayesian criterion allows."""
+        return min(self.single, self.double, key=lambda fit: fit.bic)
+
+    @property
     def smooth_1_e_ns(self) -> float:
         """1/e time of the histogram, smoothed over 60 ps."""
         edges_ps = FIRST_PS + MERGED * BIN_PS * np.arange(len(self.histogram) + 1)
@@ -107,7 +122,7 @@ def decays(parameters: FilmParameters, seed: int) -> dict[float, Trace]:
     return measured
 
 
-def ladder(parameters: FilmParameters, seed: int) -> np.ndarray:
+def brightness_ladder(parameters: FilmParameters, seed: int) -> np.ndarray:
     """Light at all voltages relative to 0 V, which is measured before and after; 1 % per shot, over nine lifetimes."""
     chain, shots = PhotonCounter(seed, bin_ps=16.0, bins=4000), 20_000_000
     background = chain.background_per_bin * 4000

@@ -20,13 +20,14 @@ PUMP_ERROR = 0.005  # of a fluence as set, relative
 
 
 class Bench:
-    """Everything an experimenter can ask of the film, and nothing else. The pump density is never told, only measured."""
+    """All that an experimenter can ask of the film. The pump density is never told: it is measured first."""
 
     def __init__(self, parameters: FilmParameters, seed: int) -> None:
         self._parameters = parameters
         instrument, pump = np.random.SeedSequence(seed).spawn(2)
         self._spectrometer = PumpProbe(parameters, PIXELS_NM, instrument)
         self._pump = np.random.default_rng(pump)
+        self.density_scale = self._density_scale()
 
     def linear(self, voltage_v: float) -> np.ndarray:
         charged = steady_fraction(self._parameters, voltage_v)
@@ -46,8 +47,7 @@ class Bench:
         """-d(OD) at a wavelength +- 1 nm at all delays, pumped to <N> = `density`."""
         return -self.change(self.fluence(density), voltage_v, DELAYS_PS)[:, near(wavelength_nm)].mean(axis=1)
 
-    @cached_property
-    def density_scale(self) -> tuple[float, float]:
+    def _density_scale(self) -> tuple[float, float]:
         """kappa (cm2/uJ) and its error from the bleach after 1.2 ns without bias, when one exciton at most is left: X8."""
         bleach = np.array([-self.change(fluence, 0.0, LATE_PS)[:, near(514, 2)].mean() for fluence in FLUENCES])
         best, covariance = curve_fit(lambda f, a, k: a * (1 - np.exp(-k * f)), FLUENCES, bleach, p0=(bleach.max(), 0.03))

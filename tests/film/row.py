@@ -58,11 +58,11 @@ class Row:
     def acceptance(self) -> str:
         """The acceptance in words."""
         if math.isinf(self.low):
-            text = f"at most {self.high:g}"
+            text = f"at most {self.high:.4g}"
         elif math.isinf(self.high):
-            text = f"at least {self.low:g}"
+            text = f"at least {self.low:.4g}"
         else:
-            text = f"{self.low:g} to {self.high:g}"
+            text = f"{self.low:.4g} to {self.high:.4g}"
         return f"{text}, whole interval" if self.whole else text
 
 

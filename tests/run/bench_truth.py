@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rig.reduction import usable
-from rig.runfile import Run
+from rig.runfile import Flag, Run
 from rig.session import Session
 
 WRONG_V = 0.1
@@ -48,6 +48,7 @@ def wrong_frames(rows: NDArray[Any], truth: Truth) -> int:
 def shifted(rows: NDArray[Any], shots: int) -> NDArray[Any]:
     """The same rows with every label one or more shots off: the deliberate error that the judge must see."""
     moved = rows.copy()
+    data = np.flatnonzero((rows["flags"] & int(Flag.LEAD_IN)) == 0)
     for name in ("state", "planned_voltage_v", "flags", "shot", "cycle"):
-        moved[name] = np.roll(rows[name], shots)
+        moved[name][data] = np.roll(rows[name][data], shots)
     return moved

@@ -306,7 +306,7 @@ def test_plan_shows_one_shot_the_bursts_and_a_program_for_each_instrument(rig: R
     times = [float(t) for t in re.findall(r"^ +([0-9.]+) us  ", said.out, re.MULTILINE)]
     assert times == sorted(times)
     assert len(times) == 8
-    for words in ("51 shots at 0 V", "50 shots at 20 V", "step through 0, 20, 0 V", "leads to laser.trigger", "500 us"):
+    for words in ("51 shots at 0 V", "50 shots at 20 V", "step through 0, 0, 20, 20, 0 V", "leads to laser.trigger", "500 us"):
         assert words in said.out
     assert "block 1: as block 0" in said.out
     assert "(" not in said.out.split("programs:")[1].replace("(high impedance)", "")  # words, not Python
@@ -357,7 +357,7 @@ def test_show_tells_the_same_from_the_file_alone(rig: Rig) -> None:
     assert said.code == 0
     table = said.out[said.out.index("Results") : said.out.index("figure:")]
     assert table in ran.out
-    for words in ("SIMULATED", "short", "state: done", "204"):
+    for words in ("SIMULATED", "short", "state: done", "206"):
         assert words in said.out
     assert Path("moved.png").read_bytes() == files("*.png")[0].read_bytes()
 

@@ -21,7 +21,7 @@ MODES = ("gated", "stepped")
 def run_one(
     folder: Path, mode: str, *, seed: int = 1, device: str | None = None, **parameters: float
 ) -> tuple[Session, RunResult]:
-    session = Session(out=folder, seed=seed, device=device)
+    session = Session(out=folder, seed=seed, device=device, state=folder / "films")
     return session, session.run(Sequence.of(OnOff(**parameters), title="test", sample="film", mode=mode))
 
 
@@ -95,7 +95,7 @@ def test_voltage_and_current_are_read_before_during_and_after(nominal: tuple[Ses
             assert np.diff(inside).max() <= 100_000_000
         assert np.abs(rows["measured_age_s"]).max() <= 0.1
     else:
-        assert len(readings) == 18  # one per stretch and one per closing edge
+        assert len(readings) == 30  # two per stretch and one per closing edge
     on = rows["state"] == 1
     assert np.allclose(rows["measured_voltage_v"][on], 20.0, atol=0.02)
     assert np.median(rows["measured_current_a"][on]) == pytest.approx(300e-6, rel=0.2)

@@ -176,6 +176,14 @@ def test_ageing_is_written_as_it_happens(store: DeviceStore) -> None:
     assert store.load("NC-7").bleached == 5e-6
 
 
+def test_a_deleted_history_comes_back_with_the_next_entry(store: DeviceStore) -> None:
+    kept = KeptDevice(store, "NC-7")
+    kept.close(Wear(damage=0.3), 0, broken=True)
+    only_file(store).unlink()
+    kept.close(Wear(damage=0.3), 1, broken=False)
+    assert store.load("NC-7") == DeviceRecord("NC-7", damage=0.3, breakdowns=1)
+
+
 def test_what_another_program_has_added_stays(store: DeviceStore) -> None:
     one, other = KeptDevice(store, "NC-7"), KeptDevice(store, "NC-7")
     one.close(Wear(damage=0.3), 0, broken=True)

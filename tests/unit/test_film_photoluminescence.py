@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from film.cw_trace import FRAME_NS, crossing_s, held, modulated, recovered, slow_tail
-from film.photon_histogram import VOLTAGES, WEAK_UJ_CM2, Trace, at_rest, decays, fallen_to_1_e_ns, ladder, weak_decay
+from film.photon_histogram import VOLTAGES, WEAK_UJ_CM2, Trace, at_rest, brightness_ladder, decays, fallen_to_1_e_ns, weak_decay
 from numpy.testing import assert_allclose
 
 from sim_instruments.attenuator import Attenuator
@@ -111,7 +111,7 @@ def test_weak_pump_is_linear() -> None:
 
 def test_intensity_falls_with_voltage() -> None:
     """Claim C53: a ladder of voltages, 0 V before and after; counts at 2 nJ/cm2, 1 % per shot, over nine lifetimes."""
-    relative = ladder(NOMINAL, 5)
+    relative = brightness_ladder(NOMINAL, 5)
     assert (np.diff(relative) < 0).all()
     assert_allclose(relative, [1, 0.73, 0.42, 0.27, 0.20], atol=0.012)
 
