@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from drivers.errors import UnsafeStateError
+from drivers.errors import LinkTimeout, UnsafeStateError
 from drivers.roles import SafeReadback
 
 ORDER = ("laser_trigger", "voltage_source", "spectrometer")
@@ -97,7 +97,7 @@ def _all_off(instruments: Mapping[str, SafeInstrument]) -> dict[str, tuple[Confi
     report: dict[str, tuple[Confirmation, str]] = {}
     for role in roles:
         try:
-            answer = instruments[role].read_safe()
+            answer = _read_safe(instruments[role])
         except Exception as error:  # noqa: BLE001 - the other instruments must still be asked
             confirmation = Confirmation.UNKNOWN if role in unsent else Confirmation.SENT
             report[role] = (confirmation, unsent.get(role, _first_line(error)))
@@ -105,6 +105,14 @@ def _all_off(instruments: Mapping[str, SafeInstrument]) -> dict[str, tuple[Confi
             # an instrument that says it is off is off, however it got there
             report[role] = (Confirmation.CONFIRMED if answer.safe else Confirmation.UNKNOWN, answer.detail)
     return report
+
+
+def _read_safe(instrument: SafeInstrument) -> SafeReadback:
+    """Ask; one answer may get lost, the second question proves the link anew."""
+    try:
+        return instrument.read_safe()
+    except LinkTimeout:
+        return instrument.read_safe()
 
 
 def _first_line(error: Exception) -> str:

@@ -19,7 +19,7 @@ VOLTAGES = (0.0, 5.0, 10.0, 15.0, 20.0)
 HELD_NS = 30 * S
 LINES_AT = ((0.0, 0.9), (0.0, 1.1), (0.0, 1.3), (0.0, 1.9), (20.0, 0.9), (20.0, 1.1), (20.0, 1.3), (20.0, 3.0))
 LINE_SHOTS = 200
-HUNDRED = 100.0
+PERCENT = 100.0
 ESTIMATOR = "estimator: rate-equation root; without the common error of meter and area"
 
 
@@ -80,7 +80,7 @@ def held_rise() -> Measured:
     """Both sweeps of one film by one law: its own error cancels."""
     held, gated = (Measured(t.value, 1.96 * t.statistical) for t in (held_sweep().threshold, sweeps()[20.0].threshold))
     risen = ratio(held, gated)
-    return times(Measured(risen.value - 1, risen.half_width), HUNDRED)
+    return times(Measured(risen.value - 1, risen.half_width), PERCENT)
 
 
 def narrowing(voltage_v: float) -> Measured:
@@ -109,7 +109,7 @@ def strong_peak_nm() -> Measured:
 
 def on_spread() -> Measured:
     cycles = run().on_cycles
-    return Measured(HUNDRED * float(abs(cycles / cycles.mean() - 1).max()))
+    return Measured(PERCENT * float(abs(cycles / cycles.mean() - 1).max()))
 
 
 def of_run(value: Callable[[SwitchingRun], Value], factor: float = 1.0, minus: float = 0.0) -> Callable[[], Measured]:
@@ -210,7 +210,7 @@ ASE_ROWS = [
         "C08",
         "OFF band, last to first of 6 cycles (%)",
         "no degradation",
-        of_run(lambda r: r.result.off_drift, HUNDRED),
+        of_run(lambda r: r.result.off_drift, PERCENT),
         1,
         -3,
         3,
@@ -220,7 +220,7 @@ ASE_ROWS = [
         "C06",
         "ON line, last to first of 6 cycles (%)",
         "repeatable",
-        of_run(lambda r: r.on_change, HUNDRED, 1.0),
+        of_run(lambda r: r.on_change, PERCENT, 1.0),
         1,
         -10,
         10,

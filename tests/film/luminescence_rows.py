@@ -22,7 +22,7 @@ from sim_instruments.tcspc import PhotonCounter
 NOMINAL = FilmParameters.nominal()
 PMMA = device(variant="pmma")
 S = 1_000_000_000
-HUNDRED = 100.0
+PERCENT = 100.0
 MS_PER_S = 1000.0
 READ_A = (2e-4, 1e-9)  # share of the range, and the floor
 RANGES_A = (1e-6, 1e-5, 1e-4, 1e-3)
@@ -118,7 +118,7 @@ def biased(parameters: FilmParameters) -> Film:
 def current_change(seed: int) -> float:
     """Percent in 30 s at 20 V, from 0.1 s on."""
     film, noise = biased(NOMINAL), np.random.default_rng(seed)
-    return HUNDRED * (current_a(film, 30.0, noise) / current_a(film, 0.1, noise) - 1)
+    return PERCENT * (current_a(film, 30.0, noise) / current_a(film, 0.1, noise) - 1)
 
 
 def pmma_current_ua(seed: int) -> float:
@@ -127,7 +127,7 @@ def pmma_current_ua(seed: int) -> float:
 
 def pmma_current_share(seed: int) -> float:
     noise = np.random.default_rng(seed)
-    return HUNDRED * current_a(biased(PMMA), 0.1, noise) / current_a(biased(NOMINAL), 0.1, noise)
+    return PERCENT * current_a(biased(PMMA), 0.1, noise) / current_a(biased(NOMINAL), 0.1, noise)
 
 
 def pmma_dimming(seed: int) -> float:
@@ -135,14 +135,14 @@ def pmma_dimming(seed: int) -> float:
     film = Film(PMMA)
     film.set_voltage(20.0, S)
     t_s, light = cw_trace(film, 2.0, seed)
-    return HUNDRED * float(light[t_s > 1.1].mean() / light[t_s < 0.99].mean() - 1)
+    return PERCENT * float(light[t_s > 1.1].mean() / light[t_s < 0.99].mean() - 1)
 
 
 def pmma_lifetime(seed: int) -> float:
     """Change (%) of the fitted lifetime from 0 to 20 V."""
     measured = decays(PMMA, seed)
     off, on = (measured[v].single.lifetimes_ns[0] for v in (0.0, 20.0))
-    return HUNDRED * float(on / off - 1)
+    return PERCENT * float(on / off - 1)
 
 
 def pmma_stark_nm(seed: int) -> float:
@@ -234,18 +234,18 @@ LUMINESCENCE_ROWS = [
         "C59",
         "slow tail of the light at 20 V / fast step (%)",
         "slow part",
-        tail("on", 1, HUNDRED),
+        tail("on", 1, PERCENT),
         2,
         0.3,
         10,
         note=PREDICTION,
     ),
-    Row("C59", "slow tail of the light at 0 V / fast step (%)", "slow part", tail("off", 1, HUNDRED), 2, 1, 5, note=PREDICTION),
+    Row("C59", "slow tail of the light at 0 V / fast step (%)", "slow part", tail("off", 1, PERCENT), 2, 1, 5, note=PREDICTION),
     Row(
         "C60",
         "fast part of the change at 20 V (%)",
         "dominates",
-        repeated(lambda seed: HUNDRED / (1 + slow_tail(*hold(seed), "on")[1])),
+        repeated(lambda seed: PERCENT / (1 + slow_tail(*hold(seed), "on")[1])),
         1,
         90,
         100,
@@ -255,7 +255,7 @@ LUMINESCENCE_ROWS = [
         "C14",
         "light 1 s after 30 s at 20 V (%)",
         "recovers",
-        repeated(lambda seed: HUNDRED * recovered(*hold(seed))[0]),
+        repeated(lambda seed: PERCENT * recovered(*hold(seed))[0]),
         1,
         97,
         101,
@@ -264,7 +264,7 @@ LUMINESCENCE_ROWS = [
         "C14",
         "light 20 s after 30 s at 20 V (%)",
         "recovers",
-        repeated(lambda seed: HUNDRED * recovered(*hold(seed))[1]),
+        repeated(lambda seed: PERCENT * recovered(*hold(seed))[1]),
         2,
         99,
         101,

@@ -18,7 +18,7 @@ from sim_instruments.film.parameters import FilmParameters
 DEVICES = 200
 SIGMAS_OF_99_PERCENT = 2.576
 LEVELS = (0.05, 0.50, 0.95)
-HUNDRED = 100.0
+PERCENT = 100.0
 
 
 @functools.cache
@@ -29,7 +29,7 @@ def thresholds() -> dict[float, np.ndarray]:
 
 
 def reduction_percent() -> np.ndarray:
-    return HUNDRED * (1 - thresholds()[20.0] / thresholds()[0.0])
+    return PERCENT * (1 - thresholds()[20.0] / thresholds()[0.0])
 
 
 def relative_error(level: float, specified: tuple[float, float, float]) -> float:
@@ -51,7 +51,7 @@ def _rows(name: str, specified: tuple[float, float, float], values: Callable[[],
 
         reach = SIGMAS_OF_99_PERCENT * error * value
         note = f"of {DEVICES} devices; specified {value:g}"
-        quantity = f"{name}, {HUNDRED * level:g} % quantile"
+        quantity = f"{name}, {PERCENT * level:g} % quantile"
         yield Row("-", quantity, "-", measure, 1, round(value - reach, 1), round(value + reach, 1), note=note)
 
 
