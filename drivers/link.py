@@ -204,12 +204,12 @@ class Link(Adapter):
             if question and self._unasked():
                 raise self._desync(f"had sent something before it was asked {_short(content)}")
             self._asked = _short(content)
+            if question:
+                self.state = LinkState.AWAITING  # before it is sent: an interrupt must not leave an answer nobody knows of
             with self._failures_told("taking"):
                 self._resource.timeout = self._left_ms()
                 self._resource.write_raw(content)
             self._off_pending = False
-            if question:
-                self.state = LinkState.AWAITING
 
     def _read(self, **kwargs: Any) -> str:
         with self._lock:
