@@ -119,7 +119,8 @@ class LightPath:
         if open_ns[0] < self._over_ns:
             raise ValueError(f"an exposure from {open_ns[0]} ns, but time up to {self._over_ns} ns is over")
         starts = range(0, len(open_ns), BLOCK)
-        return np.concatenate([self._expose_block(open_ns[i : i + BLOCK], close_ns[i : i + BLOCK]) for i in starts])
+        blocks = [self._expose_block(open_ns[i : i + BLOCK], close_ns[i : i + BLOCK]) for i in starts]
+        return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
 
     def emit_until(self, t_ns: int) -> None:
         """Let the pulses before `t_ns` go by unseen; no exposure that is read later may begin earlier."""

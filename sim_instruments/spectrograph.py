@@ -6,6 +6,8 @@ import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
+from sim_instruments.detector_noise import DetectorNoise, FreshNoise
+
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Counts = NDArray[np.uint16]
@@ -30,14 +32,15 @@ HOT_COUNTS = (300.0, 3000.0)
 BEND = (-0.035, 0.010)
 """Counts are L (1 + b1 q + b2 q^2), q = L / 65535, of the light L."""
 
-BLOCK = 256
+BLOCK = 32  # frames at a time, so that they stay in the cache
 
 
 class Spectrograph:
     """Optics, detector and converter of one instrument. Figures: assumed, of the order of an Ocean FX.
 
     The serial number fixes what a calibration could find (wavelength error, response and offset pattern, hot pixels), the seed
-    the noise. One draw of noise per exposure, in the order of exposures, before nonlinearity, rounding and clipping.
+    the noise, which is fresh for every exposure unless another `noise` is given. One frame of noise per exposure, in the order
+    of exposures, before nonlinearity, rounding and clipping.
 
     Attributes
     ----------
@@ -45,7 +48,13 @@ class Spectrograph:
     nonlinearity_coefficients : reported c0..c7 of r(m) = sum c_i m^i with m = raw - dark; light = m / r(m)
     """
 
-    def __init__(self, seed: int | np.random.SeedSequence, serial: str = "OFX00001", warming_k: float = 0.0) -> None:
+    def __init__(
+        self,
+        seed: int | np.random.SeedSequence,
+        serial: str = "OFX00001",
+        warming_k: float = 0.0,
+        noise: DetectorNoise | None = None,
+    ) -> None:
         digest = hashlib.sha256(f"spectrograph/{serial}".encode()).digest()
         pattern = np.random.default_rng(int.from_bytes(digest[:16], "big"))
         self.true_wavelength_nm = np.polynomial.polynomial.polyval(np.arange(PIXELS), TRUE_WAVELENGTH)
@@ -58,7 +67,7 @@ class Spectrograph:
         self.hot_pixels = np.sort(pattern.choice(PIXELS, HOT_PIXELS, replace=False))
         offset[self.hot_pixels] += pattern.uniform(*HOT_COUNTS, HOT_PIXELS)
         self._offset_to_round = (offset + 0.5).astype(np.float32)  # the converter's rounding, done by truncation
-        self._noise = np.random.Generator(np.random.SFC64(seed))
+        self._noise = FreshNoise(seed) if noise is None else noise
         self._frame = np.empty((BLOCK, PIXELS), np.float32)
 
     def window(self, low_nm: float, high_nm: float) -> slice:
@@ -92,15 +101,17 @@ class Spectrograph:
 
     def _read_block(self, light: Singles, window: slice, exposure_s: Floats, raw: Counts) -> None:
         frame = self._frame[: len(raw)]
-        self._noise.standard_normal(dtype=np.float32, out=frame)
+        self._noise.fill(frame)
         dark = (exposure_s * DARK_COUNTS_PER_S).astype(np.float32)[:, None]
         light += dark
         noise = _deviation(light)
         noise *= frame[:, window]
         light += noise
-        frame *= _deviation(dark)
-        frame += _bent(dark)
         frame[:, window] = _bent(light)
+        dark_noise, dark_counts = _deviation(dark), _bent(dark)
+        for unlit in (frame[:, : window.start], frame[:, window.stop :]):
+            unlit *= dark_noise
+            unlit += dark_counts
         frame += self._offset_to_round
         np.clip(frame, 0, FULL_SCALE, out=frame)
         raw[...] = frame

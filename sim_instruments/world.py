@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from sim_instruments.detector_noise import PooledNoise
 from sim_instruments.device_store import DeviceRecord, DeviceStore, KeptDevice
 from sim_instruments.faults import Fault, apply
 from sim_instruments.faults import FaultyCable as FaultyCable
@@ -22,7 +23,7 @@ from sim_instruments.laser import PumpLaser
 from sim_instruments.light_path import LightPath
 from sim_instruments.ocean_fx import OceanFxPersona
 from sim_instruments.persona import Edges, OutputPulses, Persona, TimesNs
-from sim_instruments.spectrograph import Spectrograph
+from sim_instruments.spectrograph import PIXELS, Spectrograph
 from sim_instruments.srs_dg645 import Dg645Persona
 
 LASER_INPUT_MIN_V = 2.0  # TTL, assumed
@@ -128,6 +129,7 @@ class World:
     variant      make of the device, see film/variants.py; None is the bare film
     state_folder where the histories of devices are; None: the device is as made, and nothing is kept
     faults       to put in at the start
+    pooled_noise read the spectrometer's noise from a pool, see detector_noise.py: faster, not for long statistics
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class World:
         variant: str | None = None,
         state_folder: Path | str | None = None,
         faults: Iterable[Fault] = (),
+        pooled_noise: bool = False,
     ) -> None:
         source_rng, laser_seed, light_seed = np.random.SeedSequence(seed).spawn(3)
         self._kept = None if device is None or state_folder is None else KeptDevice(DeviceStore(state_folder), device)
@@ -149,7 +152,9 @@ class World:
             float(description["pump"]["fluence_uj_cm2"]),
             round(float(description["laser"]["pulse_delay_s"]) * 1e9),
         )
-        self.light_path = LightPath(laser, self.film, Spectrograph(int(light_seed.generate_state(1)[0])))
+        noise_seed = int(light_seed.generate_state(1)[0])
+        noise = PooledNoise(noise_seed, PIXELS) if pooled_noise else None
+        self.light_path = LightPath(laser, self.film, Spectrograph(noise_seed, noise=noise))
         around = Surroundings(self.terminal, self.light_path, np.random.Generator(np.random.PCG64(source_rng)))
         self.personas: dict[str, Persona] = {
             role: PERSONAS[description[role]["model"]](around) for role in ("voltage_source", "laser_trigger", "spectrometer")

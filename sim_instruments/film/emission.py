@@ -131,7 +131,10 @@ class EdgeEmission:
 
     def _unsaturated(self, x: Floats, stimulated: Floats, exponential: Floats) -> Floats:
         """A_u = beta * integral of s (e^x - 1)/x over the wavelength, (n, 4)."""
-        return self.parameters.guided_fraction * NODE_STEP_NM * ((exponential - 1) / x * stimulated).sum(axis=-1)
+        shape = exponential - 1
+        shape /= x
+        shape *= stimulated
+        return self.parameters.guided_fraction * NODE_STEP_NM * shape.sum(axis=-1)
 
     def _spontaneous(self, m: Floats, f: Floats, amplified: Floats) -> Floats:
         """Area of the spontaneous band (n,): quantum yields of the states times what amplification has left of them."""
