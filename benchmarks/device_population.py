@@ -1,6 +1,6 @@
 """Acceptance of the switching run over films of a population: threshold of each film (truth) against what the run says.
 
-    python benchmarks/device_population.py [films] [mode]
+python benchmarks/device_population.py [films] [mode]
 """
 
 import sys

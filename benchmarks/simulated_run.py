@@ -1,6 +1,6 @@
 """How much faster than real time the README's run is simulated, wire to file, in both modes; 1/10 is the aim.
 
-    python benchmarks/simulated_run.py
+python benchmarks/simulated_run.py
 """
 
 import tempfile

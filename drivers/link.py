@@ -182,7 +182,7 @@ class Link(Adapter):
             try:
                 self._push(message)
             except InstrumentError:
-                self._reopen()
+                self._reopen(OFF_TIMEOUT_MS)  # another instrument may be waiting to be switched off
                 self._push(message)
         finally:
             if held:
@@ -321,10 +321,10 @@ class Link(Adapter):
 
     # --- the resource
 
-    def _reopen(self) -> None:
+    def _reopen(self, timeout_ms: int | None = None) -> None:
         try:
             self._resource.close()
-            self._resource.open(open_timeout=round(self.timeout_s * 1000))
+            self._resource.open(open_timeout=round(self.timeout_s * 1000) if timeout_ms is None else timeout_ms)
             self._configure()
         except Exception as error:  # pyvisa-py reports a failed connection as a bare Exception
             self.state = LinkState.DOUBTFUL

@@ -17,6 +17,7 @@ from rig.timeline import Burst
 
 SPARE_FRAMES = 64
 SETTLING_DARK = 0.1  # of the stretch's median light
+LIT_SIGMAS = 10.0  # a dark frame this far from the others, in total counts, has caught a stray pulse
 DARK_SIGMAS = 6.0  # what is closer than this to the dark frames, in their own scatter, shows no light
 
 
@@ -201,6 +202,14 @@ def _no_pulse(light: NDArray[np.float64], settling: NDArray[np.bool_], dark_nois
         return np.ones(len(light), dtype=bool)
     bright = light[light > bound]
     return missed | ((light <= bound) & (len(bright) > 0 and float(np.median(bright)) > 2 * bound))
+
+
+def without_lit(spectra: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], int]:
+    """Dark frames (n, pixels) without those that caught a stray pulse, and how many those were."""
+    total = spectra.sum(axis=1, dtype=np.float64)
+    away = np.abs(total - np.median(total))
+    kept = away <= LIT_SIGMAS * max(1.4826 * float(np.median(away)), 1.0)
+    return spectra[kept], int((~kept).sum())
 
 
 def blank_rows(batch: FrameBatch, t_host_ns: int, block: int, stretch_number: int) -> NDArray[np.void]:

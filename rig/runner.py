@@ -21,17 +21,17 @@ from drivers.clock import Clock, Deadline
 from drivers.errors import InstrumentError, RigError
 from drivers.roles import ExposureProgram, FrameBatch, LaserTrigger, SourceReading, Spectrometer, VoltageSource
 from rig.compiler import Compiled
-from rig.frames import BurstFrames, Ledger, blank_rows
+from rig.frames import BurstFrames, Ledger, blank_rows, without_lit
 from rig.runfile import FRAME_DTYPE, RunFile
 from rig.safety import SafeReport, make_safe
 from rig.sequence import Block
 from rig.source_record import QUIET_S, Reading, compliance_error, demand_level, list_mismatch
 
-POLL_S = 0.0125  # with the time a request takes, 14 frames at 1 kHz: one request of the Ocean FX holds 15
+POLL_S = 0.0131  # with the time a request takes, 14 frames at 1 kHz: one request of the Ocean FX holds 15
 READING_INTERVAL_S = 0.08  # V and I at most 0.1 s apart
 SYNC_INTERVAL_S = 1.0
 DARK_FRAMES = 100
-SILENT_SHOTS = 10  # a burst this long without one frame is a cable, not bad luck
+SILENT_SHOTS = 10  # a burst this long that loses more than half of its frames is a cable, not bad luck
 
 
 class RunState(Enum):
@@ -285,13 +285,14 @@ class Runner:
                     )
                 self.clock.sleep(integration_ns * 1e-9)
             spectra.append(batch.spectra)
-        dark = np.concatenate(spectra)[1:]
+        dark, lit = without_lit(np.concatenate(spectra)[1:])
         mean, variance, hot = self.reduce.dark(dark)
         nothing = np.zeros(len(dark), dtype=np.uint32)
-        batch = FrameBatch(dark, nothing.astype(np.uint64), nothing)
-        self._dark_noise = float(self.reduce.rows(batch, np.zeros(len(dark), dtype=FRAME_DTYPE)).std(ddof=1))
-        self.runfile.set_dark(mean, variance, hot, DARK_FRAMES)
-        self._log(f"dark: {DARK_FRAMES} frames, mean {mean.mean():.1f} counts, {int(hot.sum())} hot pixels")
+        light = self.reduce.rows(FrameBatch(dark, nothing.astype(np.uint64), nothing), np.zeros(len(dark), dtype=FRAME_DTYPE))
+        self._dark_noise = float(light.std(ddof=1))
+        self.runfile.set_dark(mean, variance, hot, len(dark))
+        stray = f", {lit} more showed light and were not used" if lit else ""
+        self._log(f"dark: {len(dark)} frames, mean {mean.mean():.1f} counts, {int(hot.sum())} hot pixels{stray}")
 
     # --- blocks
 
@@ -423,12 +424,13 @@ class Runner:
         self.clock.sleep(QUIET_S)
         while self._drain(frames):
             pass
-        if not len(frames) and burst.shots >= SILENT_SHOTS and not frames.cut:
+        if len(frames) < burst.shots / 2 and burst.shots >= SILENT_SHOTS and not frames.cut:
             raise InstrumentError(
-                f"The spectrometer saw none of {burst.shots} triggers.",
+                f"The spectrometer gave {len(frames)} frames for {burst.shots} triggers.",
                 where="spectrometer trigger cable",
                 hardware_state="going safe",
-                next_step="check the cable from the delay generator to the spectrometer's trigger input and its level",
+                next_step="check the cable from the delay generator to the spectrometer's trigger input and its level, and that "
+                "neither instrument was switched off meanwhile",
             )
         return frames
 

@@ -8,10 +8,8 @@ from typing import Protocol
 from drivers.errors import LinkTimeout, UnsafeStateError
 from drivers.roles import SafeReadback
 
+# light first: without pulses nothing is measured under a wrong voltage while the source goes down
 ORDER = ("laser_trigger", "voltage_source", "spectrometer")
-# Told before the others: bursts of pulses end by themselves, a held voltage does not, and an instrument whose link is dead may
-# take seconds to say so. Frames taken while the source goes down are vouched for by no reading and stay unassigned.
-FIRST = "voltage_source"
 INTERRUPTS_AT_MOST = 10
 
 
@@ -89,7 +87,7 @@ def make_safe(instruments: Mapping[str, SafeInstrument]) -> SafeReport:
 def _all_off(instruments: Mapping[str, SafeInstrument]) -> dict[str, tuple[Confirmation, str]]:
     roles = [role for role in ORDER if role in instruments] + [role for role in instruments if role not in ORDER]
     unsent: dict[str, str] = {}
-    for role in sorted(roles, key=lambda role: role != FIRST):
+    for role in roles:
         try:
             instruments[role].make_safe()
         except Exception as error:  # noqa: BLE001 - the other instruments must still go off

@@ -153,11 +153,13 @@ def test_a_gated_block_is_one_burst_led_in_by_one_shot() -> None:
     assert (burst.shots, burst.lead_in, burst.voltage_v, burst.stretch) == (5, 1, 20.0, 0)
 
 
-def test_a_stepped_block_is_a_burst_per_stretch_and_an_edge_back_to_zero() -> None:
+def test_a_stepped_block_is_a_burst_and_a_closing_reading_per_stretch_and_an_edge_back_to_zero() -> None:
     bursts = stepped_bursts((OFF, ON))
     assert [(b.shots, b.lead_in, b.voltage_v, b.stretch) for b in bursts] == [
         (4, 1, 0.0, 0),
+        (1, 1, 0.0, None),
         (4, 0, 20.0, 1),
+        (1, 1, 20.0, None),
         (1, 1, 0.0, None),
     ]
 
@@ -172,7 +174,7 @@ def test_bursts_hold_every_shot_of_data_once_and_end_at_zero(parts: list[tuple[i
         ]
     assert bursts[-1].voltage_v == 0.0
     timeline = Timeline(default_pattern(step_us=400), bursts, stretches, 0)
-    assert timeline.shots == sum(shots for shots, _ in parts) + 2
+    assert timeline.shots == sum(shots for shots, _ in parts) + 2 + len(parts)
     assert timeline.duration_ns == timeline.shots * 1000 * US
 
 
