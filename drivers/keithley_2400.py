@@ -33,6 +33,7 @@ from drivers.scpi import (
     switch,
     unexpected,
 )
+from drivers.source_checks import check_levels, check_list
 
 ELEMENTS = ("VOLT", "CURR", "RES", "TIME", "STAT")  # a reading holds its elements in this order, whatever was asked for
 ARM_SOURCES = ("IMM", "TLIN", "TIM", "MAN", "BUS", "NST", "PST", "BST")
@@ -326,11 +327,11 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
                 f"{self.name} has no limits yet, or lost them with its link.", where=self.name, next_step="prepare() it first"
             )
         if isinstance(program, HoldLevel):
-            self._refuse(_check_levels((program.voltage_v,), self._limits))
+            self._refuse(check_levels((program.voltage_v,), self._limits))
             if not isinstance(self._program, HoldLevel):
                 self._load_hold()
         else:
-            self._refuse([*_check_levels(program.levels_v, self._limits), *_check_list(program, self.max_list_points)])
+            self._refuse([*check_levels(program.levels_v, self._limits), *check_list(program, self.max_list_points)])
             self._load_list(program)
         self._program = program
 
@@ -471,27 +472,6 @@ def _check_limits(limits: SourceLimits) -> list[Reason]:
         reasons.append(
             Reason("current-limit-impossible", "limits.current_a", f"{limits.current_a:g} A is not between 1 nA and 1.05 A")
         )
-    return reasons
-
-
-def _check_levels(levels_v: Sequence[float], limits: SourceLimits) -> list[Reason]:
-    low_v, high_v = limits.voltage_min_v, limits.voltage_max_v
-    return [
-        Reason("voltage-above-limit", f"level {index}", f"{level_v:g} V is outside the prepared {low_v:g} to {high_v:g} V")
-        for index, level_v in enumerate(levels_v)
-        if not low_v <= level_v <= high_v
-    ]
-
-
-def _check_list(program: LevelList, longest: int) -> list[Reason]:
-    reasons: list[Reason] = []
-    points = len(program.levels_v)
-    if not 1 <= points <= longest:
-        reasons.append(Reason("list-too-long", "levels_v", f"{points} levels, the buffer and the list hold 1 to {longest}"))
-    elif program.levels_v[-1] != 0:
-        reasons.append(Reason("list-ends-on", "levels_v", f"the last level is {program.levels_v[-1]:g} V and must be 0 V"))
-    if program.trigger_line not in range(1, 5):
-        reasons.append(Reason("no-such-line", "trigger_line", f"line {program.trigger_line}; the trigger link has 1 to 4"))
     return reasons
 
 

@@ -429,7 +429,7 @@ class Runner:
                 f"The spectrometer gave {len(frames)} frames for {burst.shots} triggers.",
                 where="spectrometer trigger cable",
                 hardware_state="going safe",
-                next_step="check the cable from the delay generator to the spectrometer's trigger input and its level, and that "
+                next_step="check the cable from the delay generator to the spectrometer's trigger input, its level, and that "
                 "neither instrument was switched off meanwhile",
             )
         return frames

@@ -39,7 +39,7 @@ MODES = ("gated", "stepped")
 ROLES = ("voltage_source", "laser_trigger", "spectrometer")
 SPECTROMETER, LASER, SOURCE = "spectrometer.trigger", "laser.trigger", "voltage_source.trigger_link_1"
 SHORT = {"cycles": 1, "on_time_s": 0.05, "off_time_s": 0.05, "settle_s": 0.005}
-WATCHED = {"cycles": 1, "on_time_s": 0.3, "off_time_s": 0.25, "settle_s": 0.0}  # a few readings in each stretch
+WATCHED = {"cycles": 1, "on_time_s": 0.3, "off_time_s": 0.25, "settle_s": 0.005}  # a few readings in each stretch
 A_DAY_NS = 86_400 * 10**9
 Tamper = Callable[[Any], None]
 
@@ -271,8 +271,9 @@ class Tap:
             self.answers += 1
             self.begun = self.answers != self.lose
             if not self.begun:
-                while not self.take(65536, t_ns)[1]:
-                    pass
+                data, end = self.take(65536, t_ns)
+                while data and not end:
+                    data, end = self.take(65536, t_ns)
                 return self.ready(t_ns)
         return at_ns
 

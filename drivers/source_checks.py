@@ -1,0 +1,29 @@
+"""What every voltage source checks of a program before it sends a byte: the bench's limits, once more."""
+
+from collections.abc import Sequence
+
+from drivers.errors import Reason
+from drivers.roles import LevelList, SourceLimits
+
+
+def check_levels(levels_v: Sequence[float], limits: SourceLimits) -> list[Reason]:
+    """Return a reason for every level (V) outside the prepared limits; NaN is outside."""
+    low_v, high_v = limits.voltage_min_v, limits.voltage_max_v
+    return [
+        Reason("voltage-above-limit", f"level {index}", f"{level_v:g} V is outside the prepared {low_v:g} to {high_v:g} V")
+        for index, level_v in enumerate(levels_v)
+        if not low_v <= level_v <= high_v
+    ]
+
+
+def check_list(program: LevelList, longest: int) -> list[Reason]:
+    """Return every reason why a list of at most `longest` points cannot be walked: length, last level, trigger line."""
+    reasons: list[Reason] = []
+    points = len(program.levels_v)
+    if not 1 <= points <= longest:
+        reasons.append(Reason("list-too-long", "levels_v", f"{points} levels, the buffer and the list hold 1 to {longest}"))
+    elif program.levels_v[-1] != 0:
+        reasons.append(Reason("list-ends-on", "levels_v", f"the last level is {program.levels_v[-1]:g} V and must be 0 V"))
+    if program.trigger_line not in range(1, 5):
+        reasons.append(Reason("no-such-line", "trigger_line", f"line {program.trigger_line}; the trigger link has 1 to 4"))
+    return reasons
