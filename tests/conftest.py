@@ -19,8 +19,11 @@ def films_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
 
 @pytest.fixture(autouse=True)
 def leaves_no_thread_behind() -> Iterator[None]:
-    """Fail a test that leaves a thread running."""
+    """Fail a test that leaves a thread running; one that has been told to end may take a second to do so."""
     before = set(threading.enumerate())
     yield
-    left = [thread.name for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+    new = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in new:
+        thread.join(timeout=1.0)
+    left = [thread.name for thread in new if thread.is_alive()]
     assert not left, f"threads left behind: {left}"
