@@ -101,16 +101,25 @@ def test_compliance_inside_a_stepped_stretch(tmp_path: Path, after_s: float) -> 
     """The source measures at its edges only; it was fine at both, and 260 frames at 1 V were filed as 20 V in a run "done"."""
     _, result, run = run_on(tmp_path, leak(after_s), "stepped", WATCHED)
     assert isinstance(result.outcome.fault, ComplianceReached)
-    assert (run.column("flags")[run.column("stretch") == 1] & int(Flag.COMPLIANCE) != 0).all()
+    assert (run.column("flags")[run.column("planned_voltage_v") == 20.0] & int(Flag.COMPLIANCE) != 0).all()
     assert result.outcome.ledger.assigned == 250  # the stretch before is proven all the same
 
 
-@pytest.mark.parametrize(("after_s", "late_ns"), [(0.1440, 10_000_000), (0.1460, 10_000_000), (0.1140, 0), (0.1145, 0)])
-def test_compliance_between_a_measurement_and_its_arrival(tmp_path: Path, after_s: float, late_ns: int) -> None:
-    """A reading that shows 20 V says nothing about what came between its measurement and its answer."""
-    _, result, _ = run_on(tmp_path, leak(after_s, late_ns), "gated", WATCHED)
-    assert isinstance(result.outcome.fault, ComplianceReached)
-    assert result.outcome.ledger.assigned > 250
+def test_compliance_between_a_measurement_and_its_arrival(tmp_path: Path) -> None:
+    """A reading that shows 20 V says nothing about what came between its measurement and its answer, here 10 ms later."""
+    late_ns, on_ns = 10_000_000, list[int]()
+
+    def undisturbed(world: Any) -> None:
+        leak(1e9, late_ns)(world)
+        when_on(world, on_ns.append)
+
+    _, _, run = run_on(tmp_path, undisturbed, "gated", WATCHED)
+    arrived_ns = run.readings["t_ns"][run.readings["voltage_v"] > 15][1]
+    for before_ns in range(500_000, late_ns, 1_000_000 if LONG else 4_000_000):
+        after_s = float(arrived_ns - before_ns - on_ns[0]) * 1e-9
+        _, result, _ = run_on(tmp_path, leak(after_s, late_ns), "gated", WATCHED)
+        assert isinstance(result.outcome.fault, ComplianceReached)
+        assert result.outcome.ledger.assigned > 300  # what came before the question is proven
 
 
 @pytest.mark.parametrize("after_ns", [30_000_000, 75_000_000])
@@ -178,7 +187,7 @@ MOVED = [(number, moved_us) for number in range(5) for moved_us in MOVED_US]
 def test_an_edge_that_is_early_or_late(tmp_path: Path) -> None:
     t_ns = edges_of(tmp_path)
     assert len(t_ns) == 5
-    for number, moved_us in MOVED if LONG else random.Random(3).sample(MOVED, 8):
+    for number, moved_us in MOVED if LONG else random.Random(3).sample(MOVED, 5):
         for lost in (frozenset([number]), frozenset[int]()):  # instead of the edge, and besides it
             fault = FaultyCable(lost=lost, invented_ns=[t_ns[number] + moved_us * 1000], idle_v=2.0, active_v=0.0)
 
@@ -236,7 +245,7 @@ def test_pulses_that_do_not_come_are_flagged_however_many(tmp_path: Path, mode: 
 
 def test_stray_pulses_do_not_spoil_the_dark(tmp_path: Path) -> None:
     def tamper(world: Any) -> None:
-        t_ns = [START_NS + 200_000_000 + 7_310_000 * number for number in range(12)]
+        t_ns = [START_NS + 7_310_000 * number for number in range(60)]
         world.cable_to(LASER).fault = FaultyCable(invented_ns=t_ns)
 
     _, _, clean = run_on(tmp_path, lambda world: None, "gated", SHORT)
@@ -244,7 +253,7 @@ def test_stray_pulses_do_not_spoil_the_dark(tmp_path: Path) -> None:
     assert clean.dark is not None
     assert run.dark is not None
     assert clean.dark.frames == 100
-    assert 80 <= run.dark.frames < 100
+    assert 60 <= run.dark.frames < 100
     assert np.abs(run.dark.mean - clean.dark.mean).max() < 8.0
     assert any("showed light" in text for _, text in run.events)
 
@@ -289,14 +298,14 @@ def test_an_answer_that_gets_lost(tmp_path: Path, mode: str, role: str) -> None:
     whole = Tap(role, lose=0)
     run_on(tmp_path, whole, mode, SHORT)
     numbers = range(1, whole.answers + 1)
-    for number in numbers if LONG else [*random.Random(5).sample(numbers, 2), whole.answers]:
+    for number in numbers if LONG else [*random.Random(5).sample(numbers, 1), whole.answers]:
         try:
             _, result, _ = run_on(tmp_path, Tap(role, number), mode, SHORT)
         except InstrumentError:
             continue  # while it was prepared; nothing was on
         assert result.outcome.safe.safe
         # whether the output is off was asked once more: a lost answer is no unknown state
-        assert (result.outcome.reason is FinishReason.DONE) == (number == whole.answers and role != "spectrometer")
+        assert (result.outcome.reason is FinishReason.DONE) == (number == whole.answers)
 
 
 def test_a_stop_is_heard_while_the_spectrometer_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,8 +437,8 @@ def interrupted_run(folder: Path, mode: str, at: int) -> tuple[int, Session, Run
 def test_ctrl_c_at_any_line(tmp_path: Path, mode: str) -> None:
     """Without a signal handler, as in a notebook: between any two lines of the core once the voltage is on."""
     lines, _, _ = interrupted_run(tmp_path / "whole", mode, 0)
-    moments = random.Random(7).sample(range(1, lines), 300 if LONG else 5)
-    for at in (*moments, *(lines - back for back in random.Random(8).sample(range(1, 400), 100 if LONG else 3))):
+    moments = random.Random(7).sample(range(1, lines), 300 if LONG else 4)
+    for at in (*moments, *(lines - back for back in random.Random(8).sample(range(1, 400), 100 if LONG else 2))):
         _, session, result = interrupted_run(tmp_path / str(at), mode, at)
         assert off(session), at
         if result is None:
