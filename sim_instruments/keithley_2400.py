@@ -180,6 +180,11 @@ class Keithley2400Persona:
             self._foretold = True
         return self._forecast_ns
 
+    @property
+    def reply_is_sent(self) -> bool:
+        """Never known: what is foretold is written when its time comes."""
+        return False
+
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         """Take up to `max_bytes` of the next reply, never of two; the flag marks its end."""
         if not self._out:

@@ -254,6 +254,11 @@ class OceanFxPersona:
         frames_ns = self._acquisition.next_ready_ns(head.wanted)
         return None if frames_ns is None else self._arrival_ns(frames_ns, head.answer_bytes)
 
+    @property
+    def reply_is_sent(self) -> bool:
+        """Whether the next reply is on the line already."""
+        return bool(self._replies)
+
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         """Take bytes of one reply at most."""
         if not self._replies or self._replies[0].ready_ns > t_ns:

@@ -61,6 +61,11 @@ class Persona(Protocol):
         """When the next unread reply byte is there: <= t_ns now, later in the future, None when none is on its way."""
         ...
 
+    @property
+    def reply_is_sent(self) -> bool:
+        """Whether the next reply is on the line already, so that only time brings it; else it is foretold, or none."""
+        ...
+
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         """Take up to `max_bytes` of what is ready at `t_ns`; the flag says that a message ended with the last byte taken."""
         ...

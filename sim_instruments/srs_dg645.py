@@ -165,6 +165,11 @@ class Dg645Persona:
                 return done_ns + self._duration_ns(command.header)
         return None
 
+    @property
+    def reply_is_sent(self) -> bool:
+        """Whether the next reply is on the line already."""
+        return bool(self._replies)
+
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         """Take bytes of the first reply that is ready; the flag says that they end it."""
         if not self._replies or self._replies[0].ready_ns > t_ns or max_bytes <= 0:

@@ -115,6 +115,7 @@ class SimulatedVisaLibrary(VisaLibraryBase):
     def write(self, session: VISASession, data: bytes) -> tuple[int, StatusCode]:
         """Send bytes; they arrive now."""
         self._check_thread()
+        self.world.catch_up()
         self._conversations[session].persona.receive(bytes(data), self.world.now_ns())
         return len(data), self.handle_return_value(session, StatusCode.success)
 
@@ -164,6 +165,9 @@ class SimulatedVisaLibrary(VisaLibraryBase):
                 return True
             if now_ns >= deadline_ns:
                 return False
+            if ready_ns is not None and persona.reply_is_sent:
+                self.world.coast_to(min(deadline_ns, ready_ns))
+                continue
             # None: only something elsewhere on the bench (an edge, the end of a sweep) can bring the reply
             self.world.advance_to(min(deadline_ns, now_ns + STEP_NS if ready_ns is None else ready_ns))
 
@@ -172,6 +176,7 @@ class SimulatedVisaLibrary(VisaLibraryBase):
         self._check_thread()
         talk = self._conversations[session]
         talk.left_over = b""
+        self.world.catch_up()
         if talk.clearable:
             talk.persona.device_clear(self.world.now_ns())
         else:

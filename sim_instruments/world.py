@@ -164,19 +164,30 @@ class World:
             Cable(cable["from"], cable["to"], cable["load"] == "high_z") for cable in description["cables"]
         ]
         self._load_changes: list[int] = []
-        self._t_ns = START_NS
+        self._t_ns = self._coasted_ns = START_NS
         self._run(START_NS)
         for fault in faults:
             apply(self, fault)
 
     def now_ns(self) -> int:
         """World time (ns)."""
-        return self._t_ns
+        return max(self._t_ns, self._coasted_ns)
 
     def sleep(self, duration_s: float) -> None:
         """Let `duration_s` (s) pass."""
         if duration_s > 0:
-            self.advance_to(self._t_ns + round(duration_s * 1e9))
+            self.advance_to(self.now_ns() + round(duration_s * 1e9))
+
+    def coast_to(self, t_ns: int) -> None:
+        """Let time pass while a reply travels; what happens meanwhile happens when anything is next asked or told."""
+        self._coasted_ns = max(self._coasted_ns, t_ns)
+
+    def catch_up(self) -> bool:
+        """Let happen what coasting has put off; tell whether there was anything."""
+        behind = self._coasted_ns > self._t_ns
+        if behind:
+            self.advance_to(self._coasted_ns)
+        return behind
 
     def advance_to(self, t_ns: int) -> None:
         """Let everything happen up to `t_ns`; earlier times are a no-op."""
@@ -188,6 +199,7 @@ class World:
 
     def close(self) -> None:
         """Write down the last of what the device has been through."""
+        self.catch_up()
         if self._kept is not None:
             self._kept.close(self.film.wear(self._t_ns), self._t_ns, broken=self.film.broken(self._t_ns))
 

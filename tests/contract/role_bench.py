@@ -155,6 +155,10 @@ class Wire:
             return self._line[0][0]
         return NEVER_NS if ready_ns is None and self._lost else ready_ns
 
+    @property
+    def reply_is_sent(self) -> bool:
+        return False
+
     def _carry(self, t_ns: int) -> None:
         reply, ended = b"", False
         while not ended:

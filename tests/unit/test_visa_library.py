@@ -50,6 +50,10 @@ class Scripted:
             return None
         return self.replies[0][0]
 
+    @property
+    def reply_is_sent(self) -> bool:
+        return bool(self.replies) and self.foretells
+
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         ready_ns, reply = self.replies.popleft()
         assert ready_ns <= t_ns
@@ -78,6 +82,12 @@ class Stage:
         assert t_ns > self.t_ns
         self.t_ns = t_ns
         self.stops.append(t_ns)
+
+    def coast_to(self, t_ns: int) -> None:
+        self.advance_to(t_ns)
+
+    def catch_up(self) -> bool:
+        return False
 
 
 class Talk:
