@@ -228,6 +228,7 @@ class Spectrometer(Protocol):
     off_message: bytes
     frames_per_request: int
     readout_ns: int  # from the end of an exposure until the next trigger is seen
+    frame_period_min_ns: int
     integration_min_ns: int
     integration_max_ns: int
 

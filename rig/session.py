@@ -271,6 +271,8 @@ class Session:
             runfile.close()
             if outcome.fault is None:
                 outcome.reason, outcome.fault = FinishReason.FAULT, error
+        finally:
+            runfile.close()  # harmless when done; an interrupt must not keep file and lock
         return RunResult(path, what, outcome, record, simulated, seed, note)
 
     def _prepare(self, roles: Roles) -> SpectrometerInfo:
@@ -404,7 +406,11 @@ def facts(bench: Bench) -> Facts:
     return Facts(
         source_step_ns=source.step_time_ns,
         source_max_points=source.max_list_points,
-        spectrometer_readout_ns=spectrometer.readout_ns,
+        # a short exposure does not make frames come faster than the model's least frame period
+        spectrometer_readout_ns=max(
+            spectrometer.readout_ns,
+            spectrometer.frame_period_min_ns - round(bench.spectrometer.integration_time_s * 1e9),
+        ),
         integration_min_ns=spectrometer.integration_min_ns,
         integration_max_ns=spectrometer.integration_max_ns,
     )
