@@ -143,3 +143,9 @@ def test_a_run_file_of_which_half_was_copied(desk: Desk) -> None:
         said = desk.rig(command, "x.h5")
         assert said.code == 2
         told(said.err, "x.h5", "damaged", "nothing was touched")
+
+
+def test_shots_faster_than_the_spectrometer_makes_frames(desk: Desk) -> None:
+    """At 5 kHz every second trigger would be missed, however short the exposure."""
+    name = bench(rate_hz="5000.0", integration_time_s="100e-6")
+    refused(desk.rig("run", sequence(), "--bench", name, "--simulate"), "spectrometer-too-slow")
