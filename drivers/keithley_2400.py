@@ -102,6 +102,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
     off_message: bytes = b"\n:ABOR;:TRIG:CLE;:OUTP OFF\n"  # the first line end closes a message cut off before it
     step_time_ns: int = 360_000  # the manual's example for a source-only step: <= 225 us trigger latency, <= 50 us source, rest
     max_list_points: int = BUFFER_READINGS
+    trigger_connector: str = "trigger_link"
 
     def __init__(self, adapter: Adapter | str | int, name: str = "Keithley 2400", **kwargs: Any) -> None:
         kwargs.setdefault("read_termination", "\n")
@@ -361,7 +362,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
             case None:
                 raise InstrumentError(f"{self.name} has nothing loaded to arm.", where=self.name, next_step="load() a program")
 
-    def read(self) -> SourceReading:  # pyright: ignore[reportIncompatibleMethodOverride] - the role's word, see scpi.Fenced.ask
+    def measure(self) -> SourceReading:
         """Measure V and I once.
 
         Raises

@@ -2,11 +2,11 @@
 
 import pkgutil
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pymeasure.adapters import Adapter
 from pyvisa import ResourceManager
@@ -15,9 +15,17 @@ import drivers
 from drivers.clock import Clock
 from drivers.errors import ConfigError, Reason, WrongIdentity
 from drivers.link import Link, open_link
-from drivers.roles import Identity, LaserTrigger, Spectrometer, VoltageSource
+from drivers.roles import Identity, Instrument
 
-Role = Literal["voltage_source", "laser_trigger", "spectrometer"]
+Role = Literal["voltage_source", "laser_trigger", "spectrometer", "attenuator", "energy_meter", "shutter"]
+
+
+class Closable(Protocol):
+    """A connection that ends."""
+
+    def close(self) -> None:
+        """End it; the instrument stays as it is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +40,25 @@ class DriverEntry:
     build              makes the instrument from an adapter; talks to nobody
     read_termination   end of an answer on the wire, None for a binary protocol
     write_termination  end of a message on the wire
+    serial_line        attributes of the VISA resource when it is a serial line (baud_rate), unless the caller gives others
+    open_alone         opens (resource name, clock) without VISA, through the maker's own library; `build` is None then
+    instrument         the class, where `build` is not it
     """
 
     model: str
     role: Role
     identity: str
-    build: Callable[[Adapter], VoltageSource | LaserTrigger | Spectrometer]
+    build: Callable[[Adapter], Instrument] | None
     read_termination: str | None = "\n"
     write_termination: str | None = "\n"
+    serial_line: Mapping[str, object] = field(default_factory=dict[str, object])
+    open_alone: Callable[[str, Clock], tuple[Instrument, Closable]] | None = None
+    instrument: type[Any] | None = None
+
+    @property
+    def kind(self) -> Any:
+        """Get the instrument's class: what a role wants to know of a model before it is opened."""
+        return self.instrument or self.build
 
     def matches(self, idn: str) -> bool:
         """Tell whether an *IDN? answer (blanks after commas do not matter) is from this model."""
@@ -61,6 +80,22 @@ class DriverEntry:
             )
         return identity
 
+    def connect(
+        self, resource_manager: ResourceManager, resource_name: str, clock: Clock, **settings: Any
+    ) -> tuple[Instrument, Closable]:
+        """Open the instrument; talks to nobody yet. Also returns what has to be closed in the end.
+
+        Raises
+        ------
+        InstrumentError  the resource cannot be opened
+        """
+        if self.build is None or self.open_alone is not None:
+            if self.open_alone is None:
+                raise TypeError(f"the driver of {self.model} says neither how to build nor how to open it")
+            return self.open_alone(resource_name, clock)
+        link = self.open_link(resource_manager, resource_name, clock, **settings)
+        return self.build(link), link
+
     def open_link(self, resource_manager: ResourceManager, resource_name: str, clock: Clock, **settings: Any) -> Link:
         """Open a link framed for this model; further settings are attributes of the VISA resource (baud_rate).
 
@@ -68,6 +103,8 @@ class DriverEntry:
         ------
         InstrumentError  the resource cannot be opened
         """
+        if resource_name.upper().startswith("ASRL"):
+            settings = {**self.serial_line, **settings}
         return open_link(
             resource_manager,
             resource_name,

@@ -79,7 +79,8 @@ class VoltageSource(Protocol):
 
     off_message: bytes
     step_time_ns: int  # trigger edge to settled level, worst case
-    max_list_points: int
+    max_list_points: int  # 0: cannot be stepped by trigger edges, gated blocks only
+    trigger_connector: str  # name of its trigger inputs without the number: "trigger_link"; "" when it has none
 
     def identify(self) -> Identity:
         """Ask the instrument who it is."""
@@ -97,7 +98,7 @@ class VoltageSource(Protocol):
         """Start the loaded program: switch the level on (HoldLevel) or wait for the first edge (LevelList)."""
         ...
 
-    def read(self) -> SourceReading:
+    def measure(self) -> SourceReading:
         """Measure V and I once; never switches the output on; not while a list runs."""
         ...
 
@@ -135,11 +136,16 @@ class PulseOutput:
 
 @dataclass(frozen=True, slots=True)
 class BurstProgram:
-    """Counted bursts of shots, each started by one software trigger; T0 may mark the first shot of a burst only."""
+    """Counted bursts of shots; T0 may mark the first shot of a burst only.
+
+    `start` says what begins a burst that was fired: the software trigger itself, or the next rising edge at EXT after it, as
+    of a laser that is its own clock. The shots of a burst are counted and spaced by the generator either way.
+    """
 
     period_ns: int
     outputs: tuple[PulseOutput, ...]
     t0_on_first_shot_only: bool
+    start: Literal["software", "external_edge"] = "software"
 
 
 class LaserTrigger(Protocol):
@@ -164,7 +170,7 @@ class LaserTrigger(Protocol):
         ...
 
     def fire(self) -> None:
-        """Start the armed burst by one software trigger."""
+        """Start the armed burst, or let the next external edge start it, as the program says."""
         ...
 
     def busy(self) -> bool:
@@ -223,9 +229,14 @@ class SpectrometerInfo:
 
 
 class Spectrometer(Protocol):
-    """A spectrometer with a frame buffer, a frame counter and a microsecond clock of its own."""
+    """A spectrometer with a frame buffer, a frame counter and a microsecond clock of its own.
+
+    One without them (`has_clock` False) may stand in gated blocks only: its driver numbers frames as they arrive and gives them
+    the host's time, which proves no edge.
+    """
 
     off_message: bytes
+    has_clock: bool
     frames_per_request: int
     readout_ns: int  # from the end of an exposure until the next trigger is seen
     frame_period_min_ns: int
@@ -267,3 +278,116 @@ class Spectrometer(Protocol):
     def read_safe(self) -> SafeReadback:
         """Ask whether the spectrometer answers and is idle; call after make_safe()."""
         ...
+
+
+# --- attenuator ---------------------------------------------------------------------------------------------------
+
+
+class Attenuator(Protocol):
+    """A half-wave plate that turns before a polariser; angles are the motor's own (deg). What they mean is calibration."""
+
+    def identify(self) -> Identity:
+        """Ask the instrument who it is."""
+        ...
+
+    def prepare(self) -> None:
+        """Bring the plate from any state to a known one: homed, so that its angles mean something, and standing still."""
+        ...
+
+    def move_to(self, angle_deg: float) -> float:
+        """Turn to an angle (deg, 0 to below 360), always approached from the same side; return the angle read back."""
+        ...
+
+    def angle_deg(self) -> float:
+        """Ask where the plate stands (deg)."""
+        ...
+
+    def errors(self) -> list[str]:
+        """Return errors the instrument has reported since the last call."""
+        ...
+
+
+# --- energy meter -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyMeterInfo:
+    """What a pulse energy meter says of itself: its head, its calibration's date, how often it can measure a pulse (Hz)."""
+
+    head: str
+    head_serial: str
+    calibrated: str
+    max_rate_hz: float
+    range_uj: float
+    wavelength_nm: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyReading:
+    """One pulse: its energy (uJ), and between which host times (ns) it must have come."""
+
+    energy_uj: float
+    asked_ns: int
+    answered_ns: int
+
+
+class EnergyMeter(Protocol):
+    """A meter that measures single pulses, at most `max_rate_hz` of its info a second."""
+
+    def identify(self) -> Identity:
+        """Ask the instrument who it is."""
+        ...
+
+    def prepare(self, wavelength_nm: float, range_uj: float) -> EnergyMeterInfo:
+        """Bring the meter from any state to a known one: pulse energy at this wavelength, in the smallest range that fits."""
+        ...
+
+    def measure(self, timeout_s: float) -> EnergyReading | None:
+        """Measure the next pulse; None when none came within `timeout_s` (s), the meter is idle again then."""
+        ...
+
+    def errors(self) -> list[str]:
+        """Empty the instrument's error queue and return it."""
+        ...
+
+
+# --- shutter ------------------------------------------------------------------------------------------------------
+
+
+class Shutter(Protocol):
+    """What lets the pump beam through or not: a shutter, or a laser's own gate."""
+
+    off_message: bytes  # b"" when no single message closes it in every state; make_safe() then has to ask first
+    opening_time_s: float  # command to fully open, worst case
+    closing_time_s: float
+
+    def identify(self) -> Identity:
+        """Ask the instrument who it is."""
+        ...
+
+    def prepare(self) -> None:
+        """Bring the shutter from any state to a known one: closed, controlled by open() and close() only."""
+        ...
+
+    def open(self) -> None:
+        """Open, and return when it is open by its own word."""
+        ...
+
+    def close(self) -> None:
+        """Close, and return when it is closed by its own word."""
+        ...
+
+    def errors(self) -> list[str]:
+        """Return errors the instrument has reported since the last call."""
+        ...
+
+    def make_safe(self) -> None:
+        """Close it, from every state, with no more conversation than it takes."""
+        ...
+
+    def read_safe(self) -> SafeReadback:
+        """Ask whether it is closed; call after make_safe()."""
+        ...
+
+
+Instrument = VoltageSource | LaserTrigger | Spectrometer | Attenuator | EnergyMeter | Shutter

@@ -124,6 +124,27 @@ class Spectrometer(ConfigModel):
     psf_nm: float = Field(default=1.0, ge=0.01, le=100, description="width (FWHM) of a sharp line (nm); 1.0 is assumed")
 
 
+class Attenuator(ConfigModel):
+    """The half-wave plate before the polariser that attenuates the pump."""
+
+    model: ModelName
+    resource: ResourceName
+
+
+class EnergyMeter(ConfigModel):
+    """The pulse energy meter at the pick-off."""
+
+    model: ModelName
+    resource: ResourceName
+
+
+class Shutter(ConfigModel):
+    """What lets the pump beam through or not."""
+
+    model: ModelName
+    resource: ResourceName
+
+
 class Cable(ConfigModel):
     """A cable from an output to an input."""
 
@@ -157,18 +178,23 @@ class InputNeeds:
 
 # `trigger_link` acts on falling edges, low <= 0.5 V, high 2..5 V. Source: Keithley 2400S-900-01 rev K, trigger link
 _LINES = tuple(f"voltage_source.trigger_link_{line}" for line in (1, 2, 3, 4))
+_DIGITAL = tuple(f"voltage_source.digital_io_{line}" for line in (1, 2, 3, 4, 5, 6))
 _TRIGGER_OUTPUTS = tuple(f"laser_trigger.{name}" for name in ("T0", "AB", "CD", "EF", "GH"))
-OUTPUTS = (*_TRIGGER_OUTPUTS, *_LINES)
+OUTPUTS = (*_TRIGGER_OUTPUTS, *_LINES, *_DIGITAL, "laser.sync")
 INPUTS = {
     "laser.trigger": InputNeeds(("rising",), (2.0, 5.0), "assumed for a TTL input"),
     "spectrometer.trigger": InputNeeds(("rising",), (2.0, 5.0), "assumed for a TTL input"),
     "laser_trigger.EXT": InputNeeds(("rising", "falling"), (2.0, 5.0), "assumed for a TTL signal"),
     **dict.fromkeys(_LINES, InputNeeds(("falling",), (2.0, 5.0), "2400S-900-01 rev K, trigger link")),
+    **dict.fromkeys(_DIGITAL, InputNeeds(("rising", "falling"), (3.7, 5.0), "2450 data sheet, digital I/O")),
 }
 REQUIRED_INPUTS = ("laser.trigger", "spectrometer.trigger")
 
 # Height at the input (V): 0.5 to 5.0 V into 50 ohm, the double into a high impedance. Source: DG645 manual, LAMP
 TRIGGER_LEVEL_V = {"50_ohm": (0.5, 5.0), "high_z": (1.0, 10.0)}
+
+ROLES = ("laser_trigger", "voltage_source", "spectrometer", "shutter", "attenuator", "energy_meter")
+OPTIONAL_ROLES = ROLES[3:]
 
 # --- bench ----------------------------------------------------------------------------------------------------------
 
@@ -184,6 +210,9 @@ class Bench(ConfigModel):
     voltage_source: VoltageSource
     laser_trigger: LaserTrigger
     spectrometer: Spectrometer
+    attenuator: Attenuator | None = None
+    energy_meter: EnergyMeter | None = None
+    shutter: Shutter | None = None
     cables: tuple[Cable, ...] = Field(default=(), alias="cable", description="one [[cable]] each")
     environment: Environment = Environment()
     _document: Document | None = None
@@ -206,6 +235,10 @@ class Bench(ConfigModel):
         """Name a key for a reader, with file and line when there are any."""
         return self._document.where(loc) if self._document else dotted(loc)
 
+    def roles(self) -> tuple[str, ...]:
+        """Get the roles that an instrument on this bench has, in the order in which they are opened."""
+        return tuple(role for role in ROLES if getattr(self, role) is not None)
+
     def cable_to(self, connector: str) -> Cable | None:
         """Get the cable that ends at an input ("spectrometer.trigger"), None when there is none."""
         return next((cable for cable in self.cables if cable.target == connector), None)
@@ -217,11 +250,12 @@ class Bench(ConfigModel):
             "voltage_source": ("model", "resource"),
             "laser_trigger": ("model", "resource"),
             "spectrometer": ("model", "resource", "electrons_per_count", "psf_nm"),
-            "pump": ("fluence_uj_cm2",),
+            "pump": ("fluence_uj_cm2", "spot_area_cm2"),
             "laser": ("pulse_delay_s",),
         }
         return {
             **{table: {key: everything[table][key] for key in keys} for table, keys in kept.items()},
+            **{role: everything[role] for role in OPTIONAL_ROLES if role in everything},
             "cables": [{key: cable[key] for key in ("from", "to", "load")} for cable in everything["cable"]],
             "environment": everything["environment"],
         }
@@ -235,7 +269,7 @@ class Bench(ConfigModel):
 
     def _shared_resources(self) -> Iterator[Contradiction]:
         owners: dict[str, str] = {}
-        for table in ("voltage_source", "laser_trigger", "spectrometer"):
+        for table in self.roles():
             resource: str = getattr(self, table).resource
             owner = owners.setdefault(resource.upper(), table)
             if owner != table:

@@ -227,7 +227,7 @@ def _output(cable: Cable, delay_ns: int, width_ns: int) -> PulseOutput:
 
 
 def _step_cable(bench: Bench) -> tuple[Cable | None, list[Reason]]:
-    cables = [cable for cable in bench.cables if cable.target.startswith("voltage_source.trigger_link")]
+    cables = [cable for cable in bench.cables if cable.target.startswith("voltage_source.")]
     if not cables:
         return None, [
             Reason(

@@ -469,7 +469,7 @@ class Runner:
 
     def _read(self) -> Reading:
         asked_ns = self.clock.now_ns()
-        measured = self.roles.voltage_source.read()
+        measured = self.roles.voltage_source.measure()
         return self._keep(measured, asked_ns, self.clock.now_ns(), self._stretches_begun)
 
     def _keep(self, measured: SourceReading, asked_ns: int, t_ns: int, stretch_number: int) -> Reading:

@@ -19,8 +19,7 @@ from pyvisa import ResourceManager
 
 from drivers.clock import Clock, MonotonicClock
 from drivers.errors import ConfigError, InstrumentError, Reason, RigError, WrongIdentity
-from drivers.link import Link
-from drivers.registry import DriverEntry, Role, find
+from drivers.registry import Closable, DriverEntry, Role, find
 from drivers.roles import LaserTrigger, SourceLimits, Spectrometer, SpectrometerInfo, VoltageSource
 from rig.bench import Bench, default_bench, read_bench
 from rig.compiler import Facts, Plan, compile_block, plan
@@ -89,7 +88,7 @@ class RunResult:
 @dataclass(slots=True)
 class _Opened:
     roles: Roles
-    links: list[Link]
+    links: list[Closable]
     clock: Clock
     identities: dict[str, str]
     assumed: str
@@ -298,16 +297,15 @@ class Session:
             manager = ResourceManager(library_for(world))
         else:
             manager = _visa(self.bench.visa_library)
-        links: list[Link] = []
+        links: list[Closable] = []
         instruments: dict[str, Any] = {}
         identities: dict[str, str] = {}
         try:
             for role in ROLES:
                 section = getattr(self.bench, role)
                 entry = find(section.model, role)
-                link = entry.open_link(manager, section.resource, clock)
+                instruments[role], link = entry.connect(manager, section.resource, clock)
                 links.append(link)
-                instruments[role] = entry.build(link)
                 identities[role] = _identify(entry, instruments[role], section.resource)
         except BaseException as error:
             for link in links:
@@ -400,9 +398,9 @@ def facts(bench: Bench) -> Facts:
     ------
     ConfigError  there is no driver for a model
     """
-    source = cast(type[VoltageSource], find(bench.voltage_source.model, "voltage_source").build)
+    source = cast(type[VoltageSource], find(bench.voltage_source.model, "voltage_source").kind)
     find(bench.laser_trigger.model, "laser_trigger")
-    spectrometer = cast(type[Spectrometer], find(bench.spectrometer.model, "spectrometer").build)
+    spectrometer = cast(type[Spectrometer], find(bench.spectrometer.model, "spectrometer").kind)
     return Facts(
         source_step_ns=source.step_time_ns,
         source_max_points=source.max_list_points,

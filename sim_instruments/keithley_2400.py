@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sim_instruments.catalogue import PersonaEntry, Surroundings
 from sim_instruments.keithley_2400_commands import Command, parse
 from sim_instruments.keithley_2400_forecast import UnforeseenError, foretell
 from sim_instruments.keithley_2400_meter import Keithley2400Quirks, Noise, SourceMeter
 from sim_instruments.keithley_2400_output import OutputStage
 from sim_instruments.keithley_2400_status import TEXTS
-from sim_instruments.persona import Edges, OutputPulses, Terminal
+from sim_instruments.persona import Edges, OutputPulses, Persona, Terminal
 from sim_instruments.scpi import MessageStream, ScpiError, Unit
 
 __all__ = ["KNOWINGLY_ABSENT", "Keithley2400Persona", "Keithley2400Quirks"]
@@ -364,3 +365,11 @@ class Keithley2400Persona:
         if self._out and not self.meter.quirks.serial_link:
             self._out.clear()
             self.meter.status.report(-410)
+
+
+def _make(around: Surroundings) -> Persona:
+    quirks = Keithley2400Quirks(serial_link=around.serial_line)
+    return Keithley2400Persona(around.terminal, around.rng, quirks=quirks)
+
+
+PERSONA = PersonaEntry("keithley-2400", "voltage_source", _make, "GPIB0::24::INSTR")

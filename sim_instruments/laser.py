@@ -1,11 +1,13 @@
 """The pump laser: one 400 nm pulse per trigger edge, each of slightly different energy."""
 
 from itertools import accumulate
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.attenuator import Attenuator
+from sim_instruments.beam import Element
+from sim_instruments.persona import Edges, OutputPulses
 
 Floats = NDArray[np.float64]
 TimesNs = NDArray[np.int64]
@@ -14,6 +16,46 @@ PULSE_NOISE = 0.015
 DRIFT = 0.005
 DRIFT_S = 600.0
 MISSED = 1e-4
+SYNC_NS = 10_000
+
+
+class Light(Protocol):
+    """What a laser's trigger input leads to."""
+
+    def laser_triggered(self, edges: Edges) -> None:
+        """The laser is told to fire."""
+        ...
+
+
+class LaserClock:
+    """A laser that is its own master clock: it fires at its own period and says so at its output "sync".
+
+    A sync pulse (10 us, TTL into 50 ohm: assumed) precedes its laser pulse by the pulse delay of the bench.
+
+    Parameters
+    ----------
+    rate_hz    nominal repetition rate (Hz)
+    clock_ppm  by how much its period is longer than it should be (1e-6)
+    start_ns   no pulse before this
+    """
+
+    def __init__(self, light: Light, rate_hz: float, clock_ppm: float, start_ns: int) -> None:
+        self._light = light
+        self._period_ns = 1e9 / rate_hz * (1 + clock_ppm * 1e-6)
+        self._start_ns = start_ns
+        self._fired = 0
+
+    def run_until(self, t_ns: int) -> dict[str, OutputPulses]:
+        """Fire everything due up to and including `t_ns`; return the sync pulses."""
+        due = max(self._fired, int((t_ns - self._start_ns) / self._period_ns) + 1)
+        number = np.arange(self._fired, due)
+        self._fired = due
+        begin_ns = self._start_ns + np.rint(number * self._period_ns).astype(np.int64)
+        if len(begin_ns) and begin_ns[-1] > t_ns:  # rounding
+            self._fired, begin_ns = due - 1, begin_ns[:-1]
+        sync = OutputPulses(begin_ns, begin_ns + SYNC_NS, idle_v=0.0, active_v=2.5)
+        self._light.laser_triggered(Edges(sync.begin_ns, sync.end_ns, low_v=0.0, high_v=5.0))
+        return {"sync": sync}
 
 
 class PumpLaser:
@@ -25,9 +67,9 @@ class PumpLaser:
     Parameters
     ----------
     seed : of the noise; a whole laser is fixed by it
-    fluence_uj_cm2 : mean fluence on the film, with the attenuator fully open; may be set between pulses
+    fluence_uj_cm2 : mean fluence on the film, with nothing in the beam; may be set between pulses
     pulse_delay_ns : from the rising edge of the trigger to the pulse
-    attenuator : in the beam, when there is one
+    beam : what the pulses go through, when there is something
     """
 
     def __init__(
@@ -35,11 +77,11 @@ class PumpLaser:
         seed: int | np.random.SeedSequence,
         fluence_uj_cm2: float,
         pulse_delay_ns: int,
-        attenuator: Attenuator | None = None,
+        beam: Element | None = None,
     ) -> None:
         self.fluence_uj_cm2 = fluence_uj_cm2
         self.pulse_delay_ns = pulse_delay_ns
-        self.attenuator = attenuator
+        self.beam = beam
         sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
         self._normal, self._uniform = (np.random.Generator(np.random.SFC64(child)) for child in sequence.spawn(2))
         self._drift = float(DRIFT * self._normal.standard_normal())
@@ -66,4 +108,4 @@ class PumpLaser:
         energy = 1 + PULSE_NOISE * pulse + np.array(drift)
         energy[self._uniform.random(n) < MISSED] = 0
         pulse_ns, fluence = trigger_rise_ns + self.pulse_delay_ns, np.maximum(energy, 0) * self.fluence_uj_cm2
-        return pulse_ns, fluence if self.attenuator is None else fluence * self.attenuator.transmission(pulse_ns)
+        return pulse_ns, fluence if self.beam is None else fluence * self.beam.transmission(pulse_ns)

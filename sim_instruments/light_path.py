@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_instruments.beam import Beam
 from sim_instruments.film.emission import NODE_STEP_NM, NODES_NM, Emission
 from sim_instruments.film.film import Film
 from sim_instruments.film.spectra import se_band
@@ -74,8 +75,9 @@ CountFault = Callable[[NDArray[np.uint16], TimesNs], None]
 class LightPath:
     """Laser, film and spectrograph in a row, and what is wrong with them. Fulfils `sim_instruments.persona.Optics`."""
 
-    def __init__(self, laser: PumpLaser, film: Film, spectrograph: Spectrograph) -> None:
+    def __init__(self, laser: PumpLaser, film: Film, spectrograph: Spectrograph, beam: Beam | None = None) -> None:
         self.laser = laser
+        self.beam = beam
         self.film = film
         self.spectrograph = spectrograph
         self.record = Record()
@@ -106,6 +108,8 @@ class LightPath:
             t_ns, fluence = fault(t_ns, fluence)
         if len(t_ns) and t_ns[0] < self._over_ns:
             raise ValueError(f"a pulse at {t_ns[0]} ns, but time up to {self._over_ns} ns is over")
+        if self.beam is not None:
+            self.beam.passed(t_ns, fluence)
         self._waiting_ns = np.concatenate([self._waiting_ns, t_ns])
         self._waiting_fluence = np.concatenate([self._waiting_fluence, fluence])
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sim_instruments.catalogue import PersonaEntry
 from sim_instruments.obp import FRAME_BYTES, ErrorNumber, ObpError, Request, RequestStream, reply
 from sim_instruments.ocean_fx_acquisition import Acquisition, DeviceClock, FrameBlock, Scan
 from sim_instruments.ocean_fx_buffer import PIXEL_BYTES, RECORD, FrameBuffer, Records
@@ -465,3 +466,8 @@ def _records_answer(records: list[Records]) -> bytes:
 
 def _pixels_answer(records: list[Records]) -> bytes:
     return b"".join(piece["pixels"].tobytes() for piece in records)
+
+
+PERSONA = PersonaEntry(
+    "ocean-fx", "spectrometer", lambda around: OceanFxPersona(around.light_path), "TCPIP::192.0.2.21::57357::SOCKET"
+)

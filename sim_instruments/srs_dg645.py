@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sim_instruments.catalogue import PersonaEntry
 from sim_instruments.persona import Edges, OutputPulses
 from sim_instruments.srs_dg645_cycles import Cycles, Event
 from sim_instruments.srs_dg645_grammar import (
@@ -415,3 +416,6 @@ class Dg645Persona:
 
     def _set_terminator(self, parameters: tuple[str, ...], _query: bool) -> None:
         self._terminator = bytes(code for code in (read_index(text, 0, 255) for text in parameters) if code)
+
+
+PERSONA = PersonaEntry("srs-dg645", "laser_trigger", lambda around: Dg645Persona(), "TCPIP::192.0.2.20::5025::SOCKET")

@@ -5,28 +5,29 @@ arrays: one call of `advance_to` moves everything that happens in that stretch o
 does not depend on how the time was cut.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 
+from sim_instruments.beam import Beam
+from sim_instruments.catalogue import Surroundings, find
 from sim_instruments.detector_noise import PooledNoise
 from sim_instruments.device_store import DeviceRecord, DeviceStore, KeptDevice
+from sim_instruments.energy_meter import true_area_cm2
 from sim_instruments.faults import Fault, apply
 from sim_instruments.faults import FaultyCable as FaultyCable
 from sim_instruments.film import variants
 from sim_instruments.film.film import Film
-from sim_instruments.keithley_2400 import Keithley2400Persona
-from sim_instruments.laser import PumpLaser
+from sim_instruments.laser import LaserClock, PumpLaser
 from sim_instruments.light_path import LightPath
-from sim_instruments.ocean_fx import OceanFxPersona
 from sim_instruments.persona import Edges, OutputPulses, Persona, TimesNs
 from sim_instruments.spectrograph import PIXELS, Spectrograph
-from sim_instruments.srs_dg645 import Dg645Persona
 
 LASER_INPUT_MIN_V = 2.0  # TTL, assumed
+BENCH_NAME = "simulated"  # fixes by how much the entered spot area is wrong
 START_NS = 1_000_000_000  # the instruments have been on for a second when the host first looks
 
 
@@ -101,20 +102,10 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a persona may need of the world when it is made."""
-
-    terminal: RecordedTerminal
-    light_path: LightPath
-    rng: np.random.Generator
-
-
-PERSONAS: Mapping[str, Callable[[Surroundings], Persona]] = {
-    "keithley-2400": lambda around: Keithley2400Persona(around.terminal, around.rng),
-    "srs-dg645": lambda around: Dg645Persona(),
-    "ocean-fx": lambda around: OceanFxPersona(around.light_path),
-}
+REQUIRED_ROLES = ("voltage_source", "laser_trigger", "spectrometer")
+OPTIONAL_ROLES = ("attenuator", "shutter", "energy_meter")
+LAST = ("energy_meter", "spectrometer")  # they look at light, which must have left the laser first
+MASTER = "laser"  # a laser that is its own clock sends pulses into cables like an instrument, but nobody talks to it
 
 
 class World:
@@ -122,14 +113,16 @@ class World:
 
     Parameters
     ----------
-    description  plain dict: role -> {model, resource}, "cables" -> [{from, to, load}], "pump" -> {fluence_uj_cm2},
-                 "laser" -> {pulse_delay_s}
+    description  plain dict: role -> {model, resource}, of which attenuator, shutter and energy_meter may be missing,
+                 "cables" -> [{from, to, load}], "pump" -> {fluence_uj_cm2 with nothing in the beam, spot_area_cm2},
+                 "laser" -> {pulse_delay_s, trigger, rate_hz and clock_ppm if it is "master"}
     seed         of all noise; the same seed and the same host bytes at the same times give the same replies
     device       serial number of the film; None is the nominal, pristine one, of which nothing is kept
     variant      make of the device, see film/variants.py; None is the bare film
     state_folder where the histories of devices are; None: the device is as made, and nothing is kept
     faults       to put in at the start
     pooled_noise read the spectrometer's noise from a pool, see detector_noise.py: faster, not for long statistics
+    wire_time    whether personas simulate the time that transfers take; real wires take their own
     """
 
     def __init__(
@@ -141,25 +134,44 @@ class World:
         state_folder: Path | str | None = None,
         faults: Iterable[Fault] = (),
         pooled_noise: bool = False,
+        wire_time: bool = True,
     ) -> None:
-        source_rng, laser_seed, light_seed = np.random.SeedSequence(seed).spawn(3)
+        source_rng, laser_seed, light_seed, *other_rngs = np.random.SeedSequence(seed).spawn(3 + len(OPTIONAL_ROLES) + 2)
         self._kept = None if device is None or state_folder is None else KeptDevice(DeviceStore(state_folder), device)
         parameters = variants.device(device, variant)
         self.film = Film(parameters, None if self._kept is None else self._kept.record.wear, seed)
         self.terminal = RecordedTerminal(self.film, self._kept)
+        pump, pump_laser = description["pump"], description["laser"]
+        self.beam = Beam(true_area_cm2(float(pump.get("spot_area_cm2", 0.01)), BENCH_NAME))
         laser = PumpLaser(
             int(laser_seed.generate_state(1)[0]),
-            float(description["pump"]["fluence_uj_cm2"]),
-            round(float(description["laser"]["pulse_delay_s"]) * 1e9),
+            float(pump["fluence_uj_cm2"]),
+            round(float(pump_laser["pulse_delay_s"]) * 1e9),
+            self.beam,
         )
         noise_seed = int(light_seed.generate_state(1)[0])
         noise = PooledNoise(noise_seed, PIXELS) if pooled_noise else None
-        self.light_path = LightPath(laser, self.film, Spectrograph(noise_seed, noise=noise))
-        around = Surroundings(self.terminal, self.light_path, np.random.Generator(np.random.PCG64(source_rng)))
+        self.light_path = LightPath(laser, self.film, Spectrograph(noise_seed, noise=noise), self.beam)
+        roles = [role for role in (*OPTIONAL_ROLES, *REQUIRED_ROLES) if role in REQUIRED_ROLES or role in description]
+        seeds = {"voltage_source": source_rng}
+        seeds |= dict(zip((*OPTIONAL_ROLES, *REQUIRED_ROLES[1:]), other_rngs, strict=True))
         self.personas: dict[str, Persona] = {
-            role: PERSONAS[description[role]["model"]](around) for role in ("voltage_source", "laser_trigger", "spectrometer")
+            role: find(description[role]["model"], role).make(
+                Surroundings(
+                    self.terminal,
+                    self.light_path,
+                    self.beam,
+                    np.random.Generator(np.random.PCG64(seeds[role])),
+                    description[role],
+                    wire_time,
+                )
+            )
+            for role in roles
         }
         self.resources: dict[str, str] = {role: description[role]["resource"] for role in self.personas}
+        self._laser_clock = None
+        if pump_laser.get("trigger") == "master":
+            self._laser_clock = LaserClock(self.light_path, pump_laser["rate_hz"], pump_laser.get("clock_ppm", 20.0), START_NS)
         self.cables: list[Cable] = [
             Cable(cable["from"], cable["to"], cable["load"] == "high_z") for cable in description["cables"]
         ]
@@ -249,8 +261,10 @@ class World:
         # One role at a time, so that an edge arrives before its receiver's time has moved on. Edges run in circles (source ->
         # delay generator -> source): a source that waits for an edge takes one from earlier in this stretch at its own time.
         # Light is collected last, when every pulse up to t has left the laser.
-        due = [role for role in self.personas if role != "spectrometer"]
+        due = [role for role in self.personas if role not in LAST]
         since_ns = dict.fromkeys(due, self._t_ns)
+        if self._laser_clock is not None:
+            self._carry(MASTER, self._laser_clock.run_until(t_ns), self._t_ns, t_ns)
         while due:
             role = due.pop(0)
             reached = self._carry(role, self.personas[role].run_until(t_ns), since_ns[role], t_ns)
@@ -261,7 +275,9 @@ class World:
         broken_ns = self.film.next_change_ns(self._t_ns, t_ns - 1)
         if broken_ns is not None:
             self._load_changed(max(broken_ns, self.terminal.record.t_ns[-1]))
-        self.personas["spectrometer"].run_until(t_ns)
+        for role in LAST:
+            if role in self.personas:
+                self.personas[role].run_until(t_ns)
         self._t_ns = t_ns
         self._note(t_ns)
 
@@ -281,7 +297,7 @@ class World:
             edges = cable.edges(pulses)
             if receiver != "laser":
                 self.personas[receiver].receive_edges(connector, edges)
-                if receiver != "spectrometer":
+                if receiver not in LAST:
                     reached[receiver] = None
             elif edges.high_v >= LASER_INPUT_MIN_V > edges.low_v:
                 self.light_path.laser_triggered(edges)

@@ -90,7 +90,7 @@ def of_role(role: str) -> list[Any]:
     return [
         pytest.param((entry, resource), id=f"{entry.model}-{'line' if resource == LINE else 'gpib'}")
         for entry in entries()
-        if entry.role == role
+        if entry.role == role and entry.build is not None
         for resource in FACTS[entry.model].resources
     ]
 
@@ -201,7 +201,7 @@ class RoleBench:
     ) -> None:
         description = default_bench().description()
         if entry is not None:
-            description[entry.role] |= {"model": entry.model, "resource": resource}
+            description.setdefault(entry.role, {}).update(model=entry.model, resource=resource)
         source_input = f"voltage_source.{FACTS[description['voltage_source']['model']].trigger_input}"
         for cable in description["cables"]:
             if cable["to"].startswith("voltage_source."):
@@ -223,6 +223,7 @@ class RoleBench:
         self.instruments: dict[str, Any] = {}
         for role, driver in self.entries.items():
             self.links[role] = driver.open_link(self.manager, self.world.resources[role], self.world, timeout_s=timeout_s)
+            assert driver.build is not None
             self.instruments[role] = driver.build(self.links[role])
 
     # --- the instruments

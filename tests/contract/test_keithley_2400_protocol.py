@@ -254,7 +254,7 @@ def test_hold_a_level_and_read_it():
         inst.prepare(LIMITS)
         inst.load(HoldLevel(20.0))
         inst.arm()
-        reading = inst.read()
+        reading = inst.measure()
         assert (reading.voltage_v, reading.current_a, reading.t_source_s) == (19.9999, 2.345e-5, 12.345)
         assert not reading.in_compliance
         inst.make_safe()
@@ -276,24 +276,24 @@ def test_the_next_level_needs_no_set_up():
 
 def test_compliance_is_bit_3_of_the_status():
     with expected_protocol(Keithley2400, [(":OUTP?;:READ?", "1;+3.1,+1.0E-03,+1.0,+2.151200E+04")]) as inst:
-        assert inst.read().in_compliance
+        assert inst.measure().in_compliance
 
 
 def test_reading_with_the_output_off_switches_nothing():
     dialogue = [(":OUTP?;:READ?", "0"), (":SYST:ERR?", '+803,"Not permitted with OUTPUT off"'), (":SYST:ERR?", '0,"No error"')]
     with expected_protocol(Keithley2400, dialogue) as inst, pytest.raises(InstrumentError, match="output is off"):
-        inst.read()
+        inst.measure()
 
 
 @pytest.mark.parametrize("answer", ["+1.0,+2.0", "+1.0,+2.0,+3.0,+4.0,+5.0", "+1.0,+2.0,+3.0,x"])
 def test_a_reading_with_other_elements_is_a_desync(answer):
     with expected_protocol(Keithley2400, [(":OUTP?;:READ?", f"1;{answer}")]) as inst, pytest.raises(LinkDesync):
-        inst.read()
+        inst.measure()
 
 
 def test_what_was_not_measured_is_not_a_number():
     with expected_protocol(Keithley2400, [(":OUTP?;:READ?", "1;+2.0E+01,+9.910000E+37,+1.0,+0")]) as inst:
-        assert math.isnan(inst.read().current_a)
+        assert math.isnan(inst.measure().current_a)
 
 
 def test_an_output_that_stays_off_is_told():
@@ -343,7 +343,7 @@ def test_nothing_is_asked_while_a_list_runs():
         inst.prepare(LIMITS)
         inst.load(LevelList((20.0, 0.0), trigger_line=1))
         inst.arm()
-        for ask in (inst.read, inst.errors, inst.identify, lambda: inst.compliance_current):
+        for ask in (inst.measure, inst.errors, inst.identify, lambda: inst.compliance_current):
             with pytest.raises(InstrumentError, match="walks a list"):
                 ask()
         inst.make_safe()

@@ -133,7 +133,7 @@ def test_arming_puts_the_level_on_and_reading_tells_it(prepared: RoleBench, volt
     armed_ns = prepared.now_ns()
     hold(prepared, voltage_v)
     assert set(prepared.voltages_since(armed_ns)) == {0.0, voltage_v}
-    reading = prepared.source.read()
+    reading = prepared.source.measure()
     assert prepared.voltage_v == voltage_v
     assert reading.voltage_v == pytest.approx(voltage_v, abs=READING_V)
     truth_a = prepared.world.film.current_a(voltage_v, prepared.now_ns())
@@ -143,9 +143,9 @@ def test_arming_puts_the_level_on_and_reading_tells_it(prepared: RoleBench, volt
 
 def test_readings_carry_the_time_between_them(prepared: RoleBench) -> None:
     hold(prepared, 20.0)
-    first, first_ns = prepared.source.read(), prepared.now_ns()
+    first, first_ns = prepared.source.measure(), prepared.now_ns()
     prepared.wait(0.5)
-    second, second_ns = prepared.source.read(), prepared.now_ns()
+    second, second_ns = prepared.source.measure(), prepared.now_ns()
     assert second.t_source_s - first.t_source_s == pytest.approx((second_ns - first_ns) * 1e-9, abs=1e-5)
 
 
@@ -165,7 +165,7 @@ def test_reading_never_switches_on_and_raises_when_off(bench: RoleBench, state: 
     off_ns = bench.now_ns()
     bench.steps_after(*(0.005 * i for i in range(1, 20)))
     with pytest.raises(InstrumentError):
-        bench.source.read()
+        bench.source.measure()
     assert bench.now_ns() - off_ns < 50 * MS
     bench.wait(0.1)
     assert bench.voltages_since(off_ns) == [0.0]
@@ -175,7 +175,7 @@ def test_reading_never_switches_on_and_raises_when_off(bench: RoleBench, state: 
 def test_compliance_is_seen_and_the_current_stays_limited(prepared: RoleBench) -> None:
     prepared.world.add_leak(100.0, prepared.now_ns())
     hold(prepared, 20.0)
-    reading = prepared.source.read()
+    reading = prepared.source.measure()
     assert reading.in_compliance
     assert reading.voltage_v == pytest.approx(0.1, abs=READING_V)
     assert max(prepared.voltages_since(0)) * (1 / 100.0) <= LIMITS.current_a * 1.001
@@ -183,10 +183,10 @@ def test_compliance_is_seen_and_the_current_stays_limited(prepared: RoleBench) -
 
 def test_a_leak_that_opens_under_voltage_is_seen(prepared: RoleBench) -> None:
     hold(prepared, 20.0)
-    assert not prepared.source.read().in_compliance
+    assert not prepared.source.measure().in_compliance
     prepared.world.add_leak(1000.0, prepared.now_ns() + 5 * MS)
     prepared.wait(0.01)
-    reading = prepared.source.read()
+    reading = prepared.source.measure()
     assert reading.in_compliance
     assert reading.current_a == pytest.approx(LIMITS.current_a, rel=0.01)
     assert prepared.voltage_v == pytest.approx(1.0, abs=0.1)
@@ -291,7 +291,7 @@ def test_nothing_is_asked_of_a_list_that_runs(prepared: RoleBench) -> None:
     prepared.source.arm()
     before, armed_ns = traffic(prepared), prepared.now_ns()
     with pytest.raises(InstrumentError):
-        prepared.source.read()
+        prepared.source.measure()
     assert traffic(prepared) == before
     assert prepared.now_ns() == armed_ns
 
@@ -304,7 +304,7 @@ def test_holding_a_level_works_after_a_list_and_a_list_after_a_level(prepared: R
     prepared.source.collect()
     hold(prepared, 5.0)
     assert prepared.voltage_v == 5.0
-    assert prepared.source.read().voltage_v == pytest.approx(5.0, abs=READING_V)
+    assert prepared.source.measure().voltage_v == pytest.approx(5.0, abs=READING_V)
     prepared.source.make_safe()
     prepared.source.load(LevelList((-20.0, 0.0), FIRST_LINE))
     prepared.source.arm()

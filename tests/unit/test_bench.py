@@ -57,7 +57,7 @@ def test_the_default_bench_is_the_documented_one() -> None:
             {"from": "laser_trigger.AB", "to": "spectrometer.trigger", "load": "50_ohm"},
             {"from": "laser_trigger.T0", "to": "voltage_source.trigger_link_1", "load": "high_z"},
         ],
-        "pump": {"fluence_uj_cm2": 40.0},
+        "pump": {"fluence_uj_cm2": 40.0, "spot_area_cm2": 0.01},
         "laser": {"pulse_delay_s": 100e-6},
         "environment": {"temperature_c": 22.5, "humidity_percent": 41.0, "operator": "simulated"},
     }
