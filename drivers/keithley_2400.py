@@ -103,6 +103,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
     step_time_ns: int = 360_000  # the manual's example for a source-only step: <= 225 us trigger latency, <= 50 us source, rest
     max_list_points: int = BUFFER_READINGS
     trigger_connector: str = "trigger_link"
+    bipolar: bool = True
 
     def __init__(self, adapter: Adapter | str | int, name: str = "Keithley 2400", **kwargs: Any) -> None:
         kwargs.setdefault("read_termination", "\n")
@@ -122,7 +123,9 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         ("HIMP", "NORM", "ZERO", "GUAR"),
     )
     output_enable_line = switch(":OUTP:ENAB", "Control whether the rear output-enable line can block the output (bool).")
-    output_enable_tripped = flag(":OUTP:ENAB:TRIP", "Get whether the output-enable line blocks the output (bool).")
+    output_enable_tripped = flag(  # Source: page 18-56; the word means what one would not expect
+        ":OUTP:ENAB:TRIP", "Get whether the output-enable line is low, so that the output can be switched on (bool)."
+    )
     auto_output_off = switch(":SOUR:CLE:AUTO", "Control whether the output goes off by itself (bool); see the mode.")
     auto_output_off_mode = choice(
         ":SOUR:CLE:AUTO:MODE",

@@ -75,7 +75,7 @@ class Link(Adapter):
         self.nonces = itertools.cycle(range(1, 255))  # numbers for questions whose answer cannot be mistaken; fit 8 bits
         self.has_device_clear = isinstance(resource, GPIBInstrument | USBInstrument | TCPIPInstrument)
         self._resource = resource
-        self._clock = clock
+        self.clock = clock
         self._read_termination = read_termination
         self._write_termination = write_termination or ""
         self._visa_settings = dict(visa_settings or {})
@@ -343,7 +343,7 @@ class Link(Adapter):
 
     def _allow(self, timeout_s: float | None) -> None:
         self._allowed_s = self.timeout_s if timeout_s is None else timeout_s
-        self._deadline = Deadline(self._clock, self._allowed_s)
+        self._deadline = Deadline(self.clock, self._allowed_s)
 
     def _left_ms(self) -> int:
         return max(1, math.ceil(self._deadline.left_s * 1000))

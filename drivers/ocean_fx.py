@@ -59,6 +59,7 @@ class OceanFx(Instrument):
 
     off_message: bytes = obp.frame(ABORT) + obp.frame(SET_TRIGGER_MODE, bytes([DISABLED]))  # no ACK asked: no answer
     has_clock: bool = True
+    pixels: int = PIXELS
     frames_per_request: int = RECORDS_PER_REQUEST
     integration_min_ns: int = 10_000
     integration_max_ns: int = 10_000_000_000  # Source: python-seabreeze issue 237

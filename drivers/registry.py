@@ -43,6 +43,7 @@ class DriverEntry:
     serial_line        attributes of the VISA resource when it is a serial line (baud_rate), unless the caller gives others
     open_alone         opens (resource name, clock) without VISA, through the maker's own library; `build` is None then
     instrument         the class, where `build` is not it
+    any_identity       a class of instruments and no model: a bench that names it accepts whoever no other driver knows
     """
 
     model: str
@@ -54,15 +55,20 @@ class DriverEntry:
     serial_line: Mapping[str, object] = field(default_factory=dict[str, object])
     open_alone: Callable[[str, Clock], tuple[Instrument, Closable]] | None = None
     instrument: type[Any] | None = None
+    any_identity: bool = False
 
     @property
     def kind(self) -> Any:
         """Get the instrument's class: what a role wants to know of a model before it is opened."""
         return self.instrument or self.build
 
-    def matches(self, idn: str) -> bool:
-        """Tell whether an *IDN? answer (blanks after commas do not matter) is from this model."""
+    def claims(self, idn: str) -> bool:
+        """Tell whether an *IDN? answer (blanks after commas do not matter) is this model's own."""
         return re.match(self.identity, re.sub(r",\s+", ",", idn.strip()), re.IGNORECASE) is not None
+
+    def matches(self, idn: str) -> bool:
+        """Tell whether an *IDN? answer may come from where a bench names this model."""
+        return self.claims(idn) or (self.any_identity and match_idn(idn) is None)
 
     def require(self, identity: Identity) -> Identity:
         """Return `identity` when it is this model's.
@@ -146,4 +152,4 @@ def find(model: str, role: Role | None = None) -> DriverEntry:
 
 def match_idn(idn: str) -> DriverEntry | None:
     """Return the driver whose model gives this *IDN? answer, None when there is none."""
-    return next((entry for entry in entries() if entry.matches(idn)), None)
+    return next((entry for entry in entries() if entry.claims(idn)), None)

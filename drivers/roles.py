@@ -81,6 +81,7 @@ class VoltageSource(Protocol):
     step_time_ns: int  # trigger edge to settled level, worst case
     max_list_points: int  # 0: cannot be stepped by trigger edges, gated blocks only
     trigger_connector: str  # name of its trigger inputs without the number: "trigger_link"; "" when it has none
+    bipolar: bool  # False: 0 V is its lowest level
 
     def identify(self) -> Identity:
         """Ask the instrument who it is."""
@@ -237,6 +238,7 @@ class Spectrometer(Protocol):
 
     off_message: bytes
     has_clock: bool
+    pixels: int  # in a frame; of a driver for many models the most there can be
     frames_per_request: int
     readout_ns: int  # from the end of an exposure until the next trigger is seen
     frame_period_min_ns: int

@@ -16,7 +16,7 @@ def check_levels(levels_v: Sequence[float], limits: SourceLimits) -> list[Reason
     ]
 
 
-def check_list(program: LevelList, longest: int) -> list[Reason]:
+def check_list(program: LevelList, longest: int, lines: int = 4) -> list[Reason]:
     """Return every reason why a list of at most `longest` points cannot be walked: length, last level, trigger line."""
     reasons: list[Reason] = []
     points = len(program.levels_v)
@@ -24,6 +24,6 @@ def check_list(program: LevelList, longest: int) -> list[Reason]:
         reasons.append(Reason("list-too-long", "levels_v", f"{points} levels, the buffer and the list hold 1 to {longest}"))
     elif program.levels_v[-1] != 0:
         reasons.append(Reason("list-ends-on", "levels_v", f"the last level is {program.levels_v[-1]:g} V and must be 0 V"))
-    if program.trigger_line not in range(1, 5):
-        reasons.append(Reason("no-such-line", "trigger_line", f"line {program.trigger_line}; the trigger link has 1 to 4"))
+    if program.trigger_line not in range(1, lines + 1):
+        reasons.append(Reason("no-such-line", "trigger_line", f"line {program.trigger_line}; the source has 1 to {lines}"))
     return reasons

@@ -32,7 +32,8 @@ from drivers.scpi import (
 OUTPUTS: dict[Channel, int] = {"T0": 0, "AB": 1, "CD": 2, "EF": 3, "GH": 4}  # numbers in LAMP, LOFF, LPOL
 EDGES: dict[str, tuple[int, int]] = {"AB": (2, 3), "CD": (4, 5), "EF": (6, 7), "GH": (8, 9)}  # numbers in DLAY
 T0_EDGE = 0
-SINGLE_SHOT = 5
+EXTERNAL_ONCE, SINGLE_SHOT = 3, 5  # *TRG arms for the next rising edge at EXT; *TRG fires. Source: manual, TSRC and *TRG
+EXT_THRESHOLD_V = 1.0  # TTL and logic into 50 ohm alike
 STATUS_RUNNING = 1 << 1 | 1 << 2  # BUSY: a cycle runs; BURST: a burst runs
 LEVEL_MIN_V, LEVEL_MAX_V = 0.5, 5.0  # into 50 ohm; doubles into a high impedance
 DELAY_MAX_S = 1999.999999999995
@@ -182,6 +183,7 @@ class Dg645(Fenced, Instrument):
 
     def reset(self) -> None:
         """Restore defaults: single shot, no burst, 10 ns pulses; interfaces stay."""
+        self._program, self._armed = None, False  # the outputs are not as they were loaded any more
         self.write("*RST")
 
     def shutdown(self) -> None:
@@ -223,10 +225,10 @@ class Dg645(Fenced, Instrument):
         require_no_errors(self.errors(), self.name, "it was prepared")
 
     def load(self, program: BurstProgram) -> None:
-        """Load period, outputs and burst mode, each read back; outputs without a pulse are parked. Nothing fires.
+        """Load period, outputs, burst mode and what starts a burst, each read back; outputs without a pulse are parked.
 
-        An output cannot be switched off. A parked one has the smallest level and no width. A program that is loaded already has
-        its outputs left alone.
+        Nothing fires: an external edge counts only once fire() has armed for it. An output cannot be switched off: a parked one
+        has the smallest level and no width. A program that is loaded already has its outputs left alone.
 
         Raises
         ------
@@ -246,6 +248,9 @@ class Dg645(Fenced, Instrument):
         set_and_confirm(self, self.name, "burst_period_s", program.period_ns * 1e-9, BURST_PERIOD_STEP_S / 2)
         set_and_confirm(self, self.name, "burst_delay_s", 0.0)
         set_and_confirm(self, self.name, "burst_t0_first_only", program.t0_on_first_shot_only)
+        if program.start == "external_edge":
+            set_and_confirm(self, self.name, "trigger_level_v", EXT_THRESHOLD_V, LEVEL_TOLERANCE_V)
+            set_and_confirm(self, self.name, "trigger_source", EXTERNAL_ONCE)
         require_no_errors(self.errors(), self.name, "a burst was loaded")
         self._program = program
 
@@ -273,7 +278,7 @@ class Dg645(Fenced, Instrument):
         self._armed = True
 
     def fire(self) -> None:
-        """Start the armed burst; arm() again before the next.
+        """Start the armed burst, or arm for the edge at EXT that starts it; arm() again before the next.
 
         Raises
         ------

@@ -1,15 +1,15 @@
 """Which instruments stand on the bench, what they may do, and how they are cabled: bench.toml."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from drivers.errors import Reason
+from rig.cabling import Cable, impossible_cables
 from rig.config_file import (
     ConfigModel,
     Contradiction,
@@ -22,10 +22,13 @@ from rig.config_file import (
     read_document,
     refusal,
     render_toml,
-    suggestion,
 )
+from rig.fluence import Malus
+from rig.fluence_calibration import EnergyScale, FluenceCalibration, read_calibration
 
 BREAKDOWN_VOLTAGE_V = 20.0  # above it the film is more likely to break down. Source: Nano Lett. 2021, 21, 7831 (claim C12)
+
+CALIBRATION_AGREES = 1.5  # factor between a calibration and what was entered by hand; beyond it something has changed
 
 # --- names ----------------------------------------------------------------------------------------------------------
 
@@ -72,15 +75,31 @@ Note = Annotated[str, Field(max_length=300)]
 class Laser(ConfigModel):
     """The pump laser."""
 
-    trigger: Literal["slave", "master"] = Field(description="slave: every pulse is fired by the laser trigger")
-    pulse_delay_s: float = Field(ge=0, le=0.1, description="trigger edge at the laser to pulse at the film (s)")
+    trigger: Literal["slave", "master"] = Field(
+        description="slave: every pulse is fired by the laser trigger; master: it never stops, a shutter lets pulses through"
+    )
+    pulse_delay_s: float = Field(
+        ge=0, le=0.1, description="trigger edge at the laser (master: edge at its sync output) to pulse at the film (s)"
+    )
+    rate_hz: float | None = Field(default=None, ge=0.1, le=1e4, description="master only: pulses per second (Hz)")
+    clock_ppm: float | None = Field(default=None, ge=0, le=1e4, description="master only: how far off its clock may be (1e-6)")
+
+    @property
+    def runs_free(self) -> bool:
+        """Get whether the laser is its own master clock."""
+        return self.trigger == "master"
 
 
 class Pump(ConfigModel):
     """The pump light at the film."""
 
-    fluence_uj_cm2: float = Field(ge=1e-4, le=1e4, description="fluence at the film (uJ/cm2)")
+    fluence_uj_cm2: float = Field(
+        ge=1e-4, le=1e4, description="fluence at the film, with an attenuator that of its fully open state (uJ/cm2)"
+    )
     spot_area_cm2: float = Field(ge=1e-8, le=1.0, description="area of the pumped spot (cm2)")
+    spot_area_uncertainty: float = Field(
+        default=0.05, ge=0, le=1, description="of the area, relative, 1 sigma; 0.05 is assumed until measured"
+    )
     source: Note = Field(description="where these numbers come from")
 
 
@@ -111,6 +130,9 @@ class LaserTrigger(ConfigModel):
     model: ModelName
     resource: ResourceName
     rate_hz: float = Field(ge=0.1, le=1e4, description="shots per second (Hz)")
+    clock_ppm: float = Field(
+        default=25.0, ge=0, le=1e3, description="how far off its clock may be (1e-6); 25 is assumed until measured"
+    )
 
 
 class Spectrometer(ConfigModel):
@@ -125,10 +147,15 @@ class Spectrometer(ConfigModel):
 
 
 class Attenuator(ConfigModel):
-    """The half-wave plate before the polariser that attenuates the pump."""
+    """The half-wave plate before the polariser that attenuates the pump; what its angles mean is entered or calibrated."""
 
     model: ModelName
     resource: ResourceName
+    zero_deg: float | None = Field(default=None, ge=0, lt=360, description="angle of the plate that lets most through (deg)")
+    extinction: float | None = Field(default=None, ge=0, lt=1, description="the least it lets through, as a part of the most")
+    calibration: Note | None = Field(
+        default=None, description="file of `rig calibrate fluence`, beside this one; goes before what is entered"
+    )
 
 
 class EnergyMeter(ConfigModel):
@@ -136,6 +163,16 @@ class EnergyMeter(ConfigModel):
 
     model: ModelName
     resource: ResourceName
+    wavelength_nm: float = Field(default=400.0, ge=150, le=12_000, description="of the pump (nm)")
+    pickoff_ratio: float = Field(
+        default=1.0, ge=1e-6, le=1e6, description="energy at the film / energy at the meter; 1 is assumed until measured"
+    )
+    pickoff_uncertainty: float = Field(
+        default=0.02, ge=0, le=1, description="of that ratio, relative, 1 sigma; 0.02 is assumed"
+    )
+    gain_uncertainty: float = Field(
+        default=0.05, ge=0, le=1, description="of the meter, relative, 1 sigma, as its certificate says; 0.05 is assumed"
+    )
 
 
 class Shutter(ConfigModel):
@@ -143,16 +180,6 @@ class Shutter(ConfigModel):
 
     model: ModelName
     resource: ResourceName
-
-
-class Cable(ConfigModel):
-    """A cable from an output to an input."""
-
-    source: str = Field(alias="from", max_length=60, description="where it begins: laser_trigger.EF")
-    target: str = Field(alias="to", max_length=60, description="where it ends: laser.trigger")
-    edge: Literal["rising", "falling"] = Field(default="rising", description="the edge that matters at the input")
-    load: Literal["50_ohm", "high_z"] = Field(default="50_ohm", description="what the input loads the output with")
-    level_v: float = Field(default=4.0, ge=0.1, le=12, description="height of the pulse at the input (V)")
 
 
 class Environment(ConfigModel):
@@ -164,34 +191,7 @@ class Environment(ConfigModel):
     note: Note | None = Field(default=None, description="anything else")
 
 
-# --- connectors -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class InputNeeds:
-    """What a pulse must be like at an input: its edge, its height (V), and who says so."""
-
-    edges: tuple[str, ...]
-    level_v: tuple[float, float]
-    source: str
-
-
-# `trigger_link` acts on falling edges, low <= 0.5 V, high 2..5 V. Source: Keithley 2400S-900-01 rev K, trigger link
-_LINES = tuple(f"voltage_source.trigger_link_{line}" for line in (1, 2, 3, 4))
-_DIGITAL = tuple(f"voltage_source.digital_io_{line}" for line in (1, 2, 3, 4, 5, 6))
-_TRIGGER_OUTPUTS = tuple(f"laser_trigger.{name}" for name in ("T0", "AB", "CD", "EF", "GH"))
-OUTPUTS = (*_TRIGGER_OUTPUTS, *_LINES, *_DIGITAL, "laser.sync")
-INPUTS = {
-    "laser.trigger": InputNeeds(("rising",), (2.0, 5.0), "assumed for a TTL input"),
-    "spectrometer.trigger": InputNeeds(("rising",), (2.0, 5.0), "assumed for a TTL input"),
-    "laser_trigger.EXT": InputNeeds(("rising", "falling"), (2.0, 5.0), "assumed for a TTL signal"),
-    **dict.fromkeys(_LINES, InputNeeds(("falling",), (2.0, 5.0), "2400S-900-01 rev K, trigger link")),
-    **dict.fromkeys(_DIGITAL, InputNeeds(("rising", "falling"), (3.7, 5.0), "2450 data sheet, digital I/O")),
-}
-REQUIRED_INPUTS = ("laser.trigger", "spectrometer.trigger")
-
-# Height at the input (V): 0.5 to 5.0 V into 50 ohm, the double into a high impedance. Source: DG645 manual, LAMP
-TRIGGER_LEVEL_V = {"50_ohm": (0.5, 5.0), "high_z": (1.0, 10.0)}
+# --- roles ----------------------------------------------------------------------------------------------------------
 
 ROLES = ("laser_trigger", "voltage_source", "spectrometer", "shutter", "attenuator", "energy_meter")
 OPTIONAL_ROLES = ROLES[3:]
@@ -205,6 +205,7 @@ class Bench(ConfigModel):
     visa_library: Annotated[str, Field(max_length=300), AfterValidator(_visa_library)] = Field(
         default="@py", description='"@py", "@ivi", or the path of a VISA library'
     )
+    simulated: bool = Field(default=False, description="the resources are served by `rig sim serve`; runs are marked SIMULATED")
     laser: Laser
     pump: Pump
     voltage_source: VoltageSource
@@ -216,6 +217,7 @@ class Bench(ConfigModel):
     cables: tuple[Cable, ...] = Field(default=(), alias="cable", description="one [[cable]] each")
     environment: Environment = Environment()
     _document: Document | None = None
+    _calibration: FluenceCalibration | None = None
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep the file this came from, when there is one."""
@@ -243,6 +245,66 @@ class Bench(ConfigModel):
         """Get the cable that ends at an input ("spectrometer.trigger"), None when there is none."""
         return next((cable for cable in self.cables if cable.target == connector), None)
 
+    def calibration(self) -> FluenceCalibration | None:
+        """Read the calibration that the attenuator names, None when it names none; it has to be one of this bench.
+
+        Raises
+        ------
+        ConfigError  the file cannot be read, or belongs to another spot, pick-off or fluence, with every reason
+        """
+        if self.attenuator is None or self.attenuator.calibration is None:
+            return None
+        if self._calibration is None:
+            loc = ("attenuator", "calibration")
+            path = (self.path or Path()).parent / self.attenuator.calibration
+            found = read_calibration(path)
+            if reasons := tuple(self._foreign(found, loc)):
+                raise config_error(path.name, reasons, str(path))
+            self._calibration = found
+        return self._calibration
+
+    def _foreign(self, found: FluenceCalibration, loc: Loc) -> Iterator[Reason]:
+        meter, pump = self.energy_meter, self.pump
+        pairs = [("pump.spot_area_cm2", pump.spot_area_cm2, found.spot_area_cm2)]
+        if meter is not None:
+            pairs.append(("energy_meter.pickoff_ratio", meter.pickoff_ratio, found.pickoff_ratio))
+            pairs.append(("energy_meter.wavelength_nm", meter.wavelength_nm, found.wavelength_nm))
+        for name, here, there in pairs:
+            if here != there:
+                message = f"it was made with {name} = {there:g}, this bench says {here:g}: calibrate anew"
+                yield Reason("calibration-of-another-bench", self.where(loc), message)
+        ratio = found.energy_open_uj * found.pickoff_ratio / found.spot_area_cm2 / pump.fluence_uj_cm2
+        if not 1 / CALIBRATION_AGREES <= ratio <= CALIBRATION_AGREES:
+            message = f"its fluence with the attenuator open is {ratio:.3g} times pump.fluence_uj_cm2: one of the two is wrong"
+            yield Reason("calibration-disagrees", self.where(loc), message)
+
+    def fluence_law(self) -> Malus | None:
+        """Get the fluence at the film (uJ/cm2) against the plate's angle; None when nobody knows what its angles mean.
+
+        Raises
+        ------
+        ConfigError  as calibration()
+        """
+        calibration, plate = self.calibration(), self.attenuator
+        if calibration is not None:
+            return calibration.law.scaled(calibration.pickoff_ratio / calibration.spot_area_cm2)
+        if plate is None or plate.zero_deg is None or plate.extinction is None:
+            return None
+        return Malus(self.pump.fluence_uj_cm2, plate.zero_deg, plate.extinction)
+
+    def energy_scale(self) -> EnergyScale | None:
+        """Get what makes fluence of the energy meter's readings, None without a meter."""
+        meter, pump = self.energy_meter, self.pump
+        if meter is None:
+            return None
+        return EnergyScale(
+            meter.pickoff_ratio,
+            pump.spot_area_cm2,
+            pump.spot_area_uncertainty,
+            meter.gain_uncertainty,
+            meter.pickoff_uncertainty,
+        )
+
     def description(self) -> dict[str, Any]:
         """Describe the bench to a simulator: a plain, JSON-able dict."""
         everything = self.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -251,7 +313,7 @@ class Bench(ConfigModel):
             "laser_trigger": ("model", "resource"),
             "spectrometer": ("model", "resource", "electrons_per_count", "psf_nm"),
             "pump": ("fluence_uj_cm2", "spot_area_cm2"),
-            "laser": ("pulse_delay_s",),
+            "laser": ("pulse_delay_s", *(("trigger", "rate_hz", "clock_ppm") if self.laser.runs_free else ())),
         }
         return {
             **{table: {key: everything[table][key] for key in keys} for table, keys in kept.items()},
@@ -264,8 +326,43 @@ class Bench(ConfigModel):
         """Yield everything that cannot be true of one bench."""
         yield from self._impossible_limits()
         yield from self._impossible_timing()
-        yield from self._impossible_cables()
+        yield from impossible_cables(self.cables, laser_runs_free=self.laser.runs_free)
+        yield from self._impossible_clock()
+        yield from self._half_known()
         yield from self._shared_resources()
+        yield from self._resources_elsewhere()
+
+    def _resources_elsewhere(self) -> Iterator[Contradiction]:
+        for table in self.roles() if self.simulated else ():
+            resource: str = getattr(self, table).resource
+            if not re.search(r"(::|//)(127\.0\.0\.1|localhost)(::?)\d+::", resource):
+                message = f"{resource} is not on this computer (127.0.0.1), where simulated instruments are served"
+                yield Contradiction("simulated-elsewhere", (table, "resource"), message)
+
+    def _impossible_clock(self) -> Iterator[Contradiction]:
+        laser, given = self.laser, ("rate_hz", "clock_ppm")
+        if not laser.runs_free:
+            for key in given:
+                if getattr(laser, key) is not None:
+                    message = f"{key} belongs to a laser that is its own clock; the rate of this one is laser_trigger.rate_hz"
+                    yield Contradiction("laser-clock-unused", ("laser", key), message)
+            return
+        if self.shutter is None:
+            message = "a laser that is its own clock needs a shutter or pulse picker to keep its pulses off the film: [shutter]"
+            yield Contradiction("laser-is-master", ("laser", "trigger"), message)
+        for key in given:
+            if getattr(laser, key) is None:
+                yield Contradiction("laser-clock-missing", ("laser", "trigger"), f"a laser that is its own clock needs {key}")
+        if laser.rate_hz is not None and laser.rate_hz != self.laser_trigger.rate_hz:
+            message = f"{laser.rate_hz:g} Hz, but laser_trigger.rate_hz is {self.laser_trigger.rate_hz:g} Hz: shots are pulses"
+            yield Contradiction("laser-rate-differs", ("laser", "rate_hz"), message)
+
+    def _half_known(self) -> Iterator[Contradiction]:
+        plate = self.attenuator
+        if plate is not None and (plate.zero_deg is None) != (plate.extinction is None):
+            known, missing = ("zero_deg", "extinction") if plate.extinction is None else ("extinction", "zero_deg")
+            message = f"{known} is entered and {missing} is not: an angle needs both (or a calibration)"
+            yield Contradiction("attenuator-half-known", ("attenuator", known), message)
 
     def _shared_resources(self) -> Iterator[Contradiction]:
         owners: dict[str, str] = {}
@@ -292,9 +389,6 @@ class Bench(ConfigModel):
             yield Contradiction("breakdown-risk", (*loc, "voltage_v"), message)
 
     def _impossible_timing(self) -> Iterator[Contradiction]:
-        if self.laser.trigger == "master":
-            message = "a laser that is its own clock needs a shutter or pulse-picker role, which this rig does not have"
-            yield Contradiction("laser-is-master", ("laser", "trigger"), message)
         period_s = 1 / self.laser_trigger.rate_hz
         busy_s = self.spectrometer.trigger_delay_s + self.spectrometer.integration_time_s
         if not busy_s < period_s:
@@ -306,43 +400,6 @@ class Bench(ConfigModel):
         if not self.laser.pulse_delay_s < period_s:
             message = f"{self.laser.pulse_delay_s:g} s is not below the shot period, {period_s:g} s"
             yield Contradiction("pulse-too-late", ("laser", "pulse_delay_s"), message)
-
-    def _impossible_cables(self) -> Iterator[Contradiction]:
-        outputs = Counter(cable.source for cable in self.cables)
-        inputs = Counter(cable.target for cable in self.cables)
-        for index, cable in enumerate(self.cables):
-            begin, end = ("cable", index, "from"), ("cable", index, "to")
-            for loc, name, known in ((begin, cable.source, list(OUTPUTS)), (end, cable.target, list(INPUTS))):
-                if name not in known:
-                    kind = "output" if loc is begin else "input"
-                    yield Contradiction("cable-end-unknown", loc, f"{name!r} is not an {kind}: {suggestion(name, known)}")
-            if outputs[cable.source] > 1:
-                yield Contradiction(
-                    "cable-output-twice", begin, f"{cable.source} has {outputs[cable.source]} cables: one drives one"
-                )
-            if inputs[cable.target] > 1:
-                yield Contradiction("cable-input-twice", end, f"{cable.target} is fed by {inputs[cable.target]} cables")
-            if cable.source in inputs:
-                message = f"{cable.source} is used as an input and as an output"
-                yield Contradiction("cable-both-ways", begin, message)
-            yield from self._unfit_pulse(index, cable)
-        for connector in REQUIRED_INPUTS:
-            if not any(cable.target == connector and cable.source in _TRIGGER_OUTPUTS for cable in self.cables):
-                message = f"no cable leads from an output of laser_trigger to {connector}"
-                yield Contradiction("cable-missing", ("cable",), message)
-
-    def _unfit_pulse(self, index: int, cable: Cable) -> Iterator[Contradiction]:
-        needs = INPUTS.get(cable.target)
-        if needs and cable.edge not in needs.edges:
-            message = f"{cable.target} acts on {' or '.join(needs.edges)} edges ({needs.source}), not on {cable.edge} ones"
-            yield Contradiction("cable-edge", ("cable", index, "edge"), message)
-        windows = [(f"{cable.target} accepts", needs.level_v, needs.source)] if needs else []
-        if cable.source in _TRIGGER_OUTPUTS:
-            windows += [(f"{cable.source} gives into {cable.load}", TRIGGER_LEVEL_V[cable.load], "DG645 manual")]
-        for what, (lo, hi), source in windows:
-            if not lo <= cable.level_v <= hi:
-                message = f"{cable.level_v:g} V: {what} {lo:g} to {hi:g} V ({source})"
-                yield Contradiction("cable-level", ("cable", index, "level_v"), message)
 
 
 def parse_bench(document: Document) -> Bench:

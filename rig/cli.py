@@ -10,7 +10,7 @@ EXIT_CODES = """exit codes:
   5 hardware state unknown: go and look   130 Ctrl-C"""
 
 # commands of packages that this one must not import; found by entry point when they are called
-PLUG_INS = {"sim": "the simulated bench: films and their histories"}
+PLUG_INS = {"sim": "the simulated bench: films and their histories; the bench as servers for other programs"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,20 +68,55 @@ def parser() -> argparse.ArgumentParser:
     recover = commands.add_parser("recover", help="trim the file of a run whose program was killed")
     recover.add_argument("run", type=Path, metavar="RUN.h5")
 
+    calibrate = commands.add_parser("calibrate", help="measure what a setting of the bench means, and store it")
+    quantities = calibrate.add_subparsers(dest="quantity", required=True, metavar="QUANTITY")
+    fluence = quantities.add_parser("fluence", help="pump energy against the angle of the attenuator")
+    bench_options(fluence)
+    fluence.add_argument("--out", type=Path, metavar="FILE", help="where to store it (default: beside the bench file)")
+    fluence.add_argument("--pulses", type=int, default=20, metavar="N", help="at each angle (default 20)")
+    fluence.add_argument("--points", type=int, default=15, metavar="N", help="angles within a quarter turn (default 15)")
+    fluence.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the order, and a simulated bench's noise")
+    fluence.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
+
     new_bench = commands.add_parser("new-bench", help="print a commented bench file, or write it to FILE")
     new_bench.add_argument("file", type=Path, nargs="?", metavar="FILE")
+
+    doctor = commands.add_parser("doctor", help="look at every instrument and say what is wrong; puts back what it changes")
+    bench_options(doctor)
+    doctor.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder whose disk is tested (default runs/)"
+    )
+    doctor.add_argument("--allow-output", action="store_true", help="switch the source's output on: 0 V, then 0.1 V")
+    doctor.add_argument(
+        "--allow-light", action="store_true", help="let the trigger tests fire the laser; a shutter stays closed"
+    )
+    doctor.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
+
+    listing = commands.add_parser("list", help="VISA resources, and the models there are drivers and simulations for")
+    bench_options(listing)
+    listing.add_argument("--ask", action="store_true", help="ask *IDN? at each resource; this can disturb what is not ours")
+    listing.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
 
     for name, purpose in PLUG_INS.items():
         commands.add_parser(name, help=purpose, add_help=False)
     return top
 
 
-def _plug_in(name: str) -> Callable[[Sequence[str]], int]:
-    """Load a command that another package of this distribution brings; it parses its own words."""
+def _plug_in(name: str, words: Sequence[str]) -> int:
+    """Do a command that another package of this distribution brings; it parses its own words, and is lent the bench files."""
     from importlib.metadata import entry_points
 
+    from drivers.errors import RigError
+    from rig.bench_source import BenchFiles
+
     [found] = entry_points(group="rig.commands", name=name)
-    return found.load()
+    command: Callable[[Sequence[str], BenchFiles], int] = found.load()
+    try:
+        return command(words, BenchFiles())
+    except RigError as error:
+        from rig import commands
+
+        return commands.tell(error, argparse.Namespace(command=name, json="--json" in words))
 
 
 def _seed(text: str) -> int:
@@ -100,13 +135,14 @@ def _serial(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] and words[0] in PLUG_INS:
-        return _plug_in(words[0])(words[1:])
-    options = parser().parse_args(words)
+    plug_in = bool(words[:1]) and words[0] in PLUG_INS
+    options = argparse.Namespace() if plug_in else parser().parse_args(words)
     try:
-        from rig import commands
+        if plug_in:
+            return _plug_in(words[0], words[1:])
+        from rig import commands, commands_calibrate, commands_doctor
 
-        return commands.dispatch(options)
+        return commands.dispatch(options, {**commands_doctor.COMMANDS, **commands_calibrate.COMMANDS})
     except KeyboardInterrupt:
         # while a run holds instruments Ctrl-C is a request, not this exception
         print("Ctrl-C: no instrument was open.", file=sys.stderr)

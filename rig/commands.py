@@ -24,7 +24,9 @@ from drivers.roles import HoldLevel
 from rig.bench import Bench, new_bench_text
 from rig.compiler import Compiled, Plan
 from rig.measurements.switching_record import SwitchingRecord, record_of
+from rig.provenance import now_label
 from rig.report.export import write_csv
+from rig.report.pump import fluence_text, pump_lines
 from rig.report.summary import duration_text, error_text, hardware_text, ledger_table, outcome_text, results_table
 from rig.runfile import recover as recover_run
 from rig.runner import FinishReason, StopRequest
@@ -34,15 +36,20 @@ from rig.session import MEASUREMENTS, RunResult, Session
 
 SESSION_OPTIONS = ("simulate", "seed", "device", "variant", "faults", "state", "out")
 DONE, REFUSED, STOPPED, FAULT, UNKNOWN, CTRL_C = 0, 2, 3, 4, 5, 130
+SWITCHES_ON = ("run", "calibrate")
 SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "terminated", "SIGHUP": "terminal closed", "SIGBREAK": "Ctrl-Break"}
 _ENDS = ("fault:", "stopped:", "safe:")  # events of a run that say how it ended
 T = TypeVar("T")
 
 
-def dispatch(options: argparse.Namespace) -> int:
-    """Do one command; return its exit code."""
+Command = Callable[[argparse.Namespace, Console], int]
+
+
+def dispatch(options: argparse.Namespace, more: Mapping[str, Command]) -> int:
+    """Do one command, of this module or of `more`; return its exit code."""
     words = Console(stderr=bool(getattr(options, "json", False)), highlight=False, soft_wrap=True)
-    commands: dict[str, Callable[[argparse.Namespace, Console], int]] = {
+    commands: dict[str, Command] = {
+        **more,
         "run": run,
         "check": check,
         "plan": plan,
@@ -54,11 +61,11 @@ def dispatch(options: argparse.Namespace) -> int:
     try:
         return commands[options.command](options, words)
     except RigError as error:
-        return _tell(error, options)
+        return tell(error, options)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one screen instead of pages of traceback
         with suppress(OSError):
             _alarms().print(error_text(error, width=_alarms().width), markup=False)
-        return UNKNOWN if options.command == "run" else FAULT
+        return UNKNOWN if options.command in SWITCHES_ON else FAULT
 
 
 # --- run --------------------------------------------------------------------------------------------------------------
@@ -67,7 +74,7 @@ def dispatch(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace, words: Console) -> int:
     """Run sequences in order, after all of them have been found possible; stop at the first fault."""
     stop = StopRequest()
-    with _signals(stop):
+    with told_to_stop(stop):
         session, planned = _all_planned(options, options.sequences)
         session.reserve(what for _, what in planned)
         results: list[RunResult] = []
@@ -78,7 +85,7 @@ def run(options: argparse.Namespace, words: Console) -> int:
             try:
                 result = _run_one(session, sequence, what, stop, words, quiet=options.quiet)
             except RigError as error:
-                code = _tell(error, options)
+                code = tell(error, options)
                 break
             results.append(result)
             code = _exit_code(result)
@@ -163,6 +170,8 @@ def _report(result: RunResult, words: Console, *, why: str, quiet: bool) -> None
 def _print_results(record: SwitchingRecord | None, words: Console) -> None:
     if record is None:
         return
+    if record.fluence is not None:
+        words.print(record.fluence.text(), markup=False)
     if record.result is None:
         words.print(f"No results: {record.reason}", markup=False)
         return
@@ -197,6 +206,7 @@ def check(options: argparse.Namespace, words: Console) -> int:
         "duration": duration_text(price.duration_s),
         "file": f"{price.file_bytes / 1e6:.0f} MB (twice that while it is finished)",
         "dose on the film": f"{price.dose_j_cm2:.3g} J/cm2",
+        "fluence": fluence_text(what, session.bench, now_label()),
         "bias": f"{price.bias_v_s:.3g} V s, on for {price.on_duty:.0%} of the time",
         "heating": f"at most {price.heating_max_k:.2g} K, at the current limit all the time (75 K/W, assumed)",
     }
@@ -228,7 +238,7 @@ def _shot_lines(one: Compiled) -> list[str]:
         (pattern.edge_ns, "source edge (first shot of a burst only)"),
         (pattern.settled_ns, "source settled, with guard"),
         (pattern.spectrometer_ns, "spectrometer trigger"),
-        (pattern.laser_ns, "laser trigger"),
+        (pattern.laser_ns, "edge of the laser's sync" if one.programs.trigger.start == "external_edge" else "laser trigger"),
         (pattern.open_ns, "exposure opens"),
         (pattern.pulse_ns, "pulse reaches the film"),
         (pattern.close_ns, "exposure closes"),
@@ -242,7 +252,8 @@ def _shot_lines(one: Compiled) -> list[str]:
 
 
 def _burst_lines(one: Compiled) -> list[str]:
-    lines = ["bursts, each released by one software trigger:"]
+    edge = one.programs.trigger.start == "external_edge"
+    lines = [f"bursts, each released by {'an edge of the laser after ' if edge else ''}one software trigger:"]
     for burst in one.timeline.bursts:
         note = ", only for its edge" if burst.stretch is None else ""
         if burst.lead_in and burst.stretch is not None:
@@ -272,7 +283,7 @@ def _program_lines(one: Compiled, bench: Bench) -> list[str]:
         lines.append(f"    {output.channel} {when}, {level}, leads to {targets[f'laser_trigger.{output.channel}']}")
     how = "edge of its trigger input" if exposure.trigger == "external_edge" else "software trigger"
     lines.append(f"  spectrometer    exposure of {exposure.integration_time_ns / 1e3:g} us per {how}")
-    return lines
+    return lines + pump_lines(one, bench)
 
 
 def new_bench(options: argparse.Namespace, words: Console) -> int:
@@ -383,9 +394,9 @@ def _alarms() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def _tell(error: RigError, options: argparse.Namespace) -> int:
-    """Say why a command could not be done; return the exit code. Only `run` ever touches an instrument."""
-    refused = isinstance(error, RefusedError | WrongIdentity) or options.command != "run"
+def tell(error: RigError, options: argparse.Namespace) -> int:
+    """Say why a command could not be done; return the exit code. Only `run` and `calibrate` switch anything on."""
+    refused = isinstance(error, RefusedError | WrongIdentity) or options.command not in SWITCHES_ON
     code = UNKNOWN if isinstance(error, UnsafeStateError) else REFUSED if refused else FAULT
     alarms = _alarms()
     alarms.print(f"[bold red]{_title(error)}[/bold red]")
@@ -451,7 +462,7 @@ def _exit_code(result: RunResult) -> int:
 
 
 @contextmanager
-def _signals(stop: StopRequest) -> Generator[None]:
+def told_to_stop(stop: StopRequest) -> Generator[None]:
     """Turn Ctrl-C, hang-up and terminate into a request that is read between two conversations: nothing is ever cut in half."""
 
     def ask(number: int, frame: FrameType | None) -> None:

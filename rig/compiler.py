@@ -15,6 +15,7 @@ from drivers.roles import (
 )
 from rig.bench import Bench, Cable
 from rig.config_file import Where, dotted
+from rig.pump_program import check_drift, check_fluence, plate_deg
 from rig.sequence import Block, BlockMode, Measurement, Mode, Stretch
 from rig.timeline import (
     ShotPattern,
@@ -31,7 +32,8 @@ TRIGGER_WIDTH_NS = 20_000  # both ends of the 2400's trigger link want >= 10 us 
 SOURCE_GUARD_NS = 40_000  # between the source's documented step time and the next window
 STEPPED_SETTLE_MIN_SHOTS = 5  # the source's own time stamps prove an edge to a few shots, so these must be flagged
 BURST_GAP_S = 0.02  # what the host needs between two bursts, for the price only
-FRAME_BYTES = 2136 * 2 + 109
+ROW_BYTES = 109  # of a frame in the file, besides its pixels
+FRAME_BYTES = 2 * 2136 + ROW_BYTES  # of the default bench's spectrometer
 MAX_SHOTS = 10**8  # a day at 1 kHz
 FILM_HEATING_K_W = 75.0  # R1 + R2 of the film's two thermal resistances, assumed
 
@@ -45,15 +47,21 @@ class Facts:
     spectrometer_readout_ns: int
     integration_min_ns: int
     integration_max_ns: int
+    pixels: int = 2136
+    shutter_s: float = 0.0  # to open and close once
+    source_connector: str = "trigger_link"  # name of the source's trigger inputs without the number, "" when it has none
+    source_bipolar: bool = True
+    spectrometer_has_clock: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """What each role is loaded with for one block."""
+    """What each role is loaded with for one block; `plate_deg` is the attenuator's angle (deg), None without one."""
 
     source: SourceProgram
     trigger: BurstProgram
     spectrometer: ExposureProgram
+    plate_deg: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,7 @@ def plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where
             Reason(
                 "run-too-long",
                 where(("parameters",)),
-                f"{measurement.max_shots(rate_hz):.3g} shots, {measurement.max_shots(rate_hz) * FRAME_BYTES / 1e12:.3g} TB; "
+                f"{measurement.max_shots(rate_hz):.3g} shots, {measurement.max_shots(rate_hz) * _frame_bytes(facts) / 1e12:.3g} TB; "
                 f"one run may have {MAX_SHOTS:.0e}",
             )
         ]
@@ -116,7 +124,7 @@ def plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where
     if mode == "auto":
         blocks, against = _compile_all(measurement, "stepped", bench, facts, where)
         if not against:
-            return _priced("stepped", "the bench has the cable and the compiler has proved the program", blocks, bench)
+            return _priced("stepped", "the bench has the cable and the compiler has proved the program", blocks, bench, facts)
         why = f"stepped blocks are not possible: {against[0].message}"
     blocks, against = _compile_all(measurement, chosen, bench, facts, where)
     if against:
@@ -127,7 +135,7 @@ def plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where
             if chosen == "stepped"
             else "change what the reasons name",
         )
-    return _priced(chosen, why, blocks, bench)
+    return _priced(chosen, why, blocks, bench, facts)
 
 
 def compile_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where: Where = dotted) -> Compiled:
@@ -165,8 +173,11 @@ def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where:
         pulse_delay_ns=round(bench.laser.pulse_delay_s * 1e9),
         exposure_delay_ns=round(bench.spectrometer.trigger_delay_s * 1e9),
         source_step_ns=facts.source_step_ns + SOURCE_GUARD_NS if mode == "stepped" else None,
+        laser_runs_free=bench.laser.runs_free,
     )
-    reasons = [*check_pattern(pattern, bench.where), *_check_levels(block, bench, where), *_check_pump(block, bench, where)]
+    reasons = _check_models(bench, facts) if mode == "stepped" else []
+    reasons += [*check_pattern(pattern, bench.where), *_check_levels(block, bench, facts, where)]
+    reasons += [*_check_connectors(bench, facts), *check_fluence(block, bench, where)]
     if not facts.integration_min_ns <= pattern.close_ns - pattern.open_ns <= facts.integration_max_ns:
         reasons.append(
             Reason(
@@ -180,12 +191,13 @@ def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where:
     bursts = gated_bursts(block.stretches[0])
     step_cable = None
     if mode == "stepped":
-        step_cable, more = _step_cable(bench)
-        reasons += more
+        if facts.source_max_points:
+            step_cable, more = _step_cable(bench, facts)
+            reasons += more
         bursts = stepped_bursts(block.stretches)
         line = int(step_cable.target.rsplit("_", 1)[1]) if step_cable else 1
         source = LevelList(tuple(burst.voltage_v for burst in bursts), line)
-        if not len(source.levels_v) <= facts.source_max_points:
+        if facts.source_max_points and not len(source.levels_v) <= facts.source_max_points:
             reasons.append(
                 Reason(
                     "list-too-long",
@@ -204,11 +216,18 @@ def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where:
             )
     elif len(block.stretches) != 1:
         raise ValueError(f"a gated block holds one stretch, this one {len(block.stretches)}")
+    reasons += check_drift(pattern, bursts, bench, where)
     timeline = Timeline(pattern, bursts, block.stretches, round(block.settle_s * 1e9 / period_ns))
     programs = Programs(
         source=source,
-        trigger=BurstProgram(period_ns, _outputs(pattern, bench, step_cable), t0_on_first_shot_only=mode == "stepped"),
+        trigger=BurstProgram(
+            period_ns,
+            _outputs(pattern, bench, step_cable),
+            t0_on_first_shot_only=mode == "stepped",
+            start="external_edge" if bench.laser.runs_free else "software",
+        ),
         spectrometer=ExposureProgram(pattern.close_ns - pattern.open_ns, "external_edge"),
+        plate_deg=plate_deg(block, bench),
     )
     return Compiled(block, mode, timeline, programs), reasons
 
@@ -226,14 +245,57 @@ def _output(cable: Cable, delay_ns: int, width_ns: int) -> PulseOutput:
     return PulseOutput(channel, delay_ns, width_ns, cable.level_v, cable.load == "high_z", cable.edge == "rising")
 
 
-def _step_cable(bench: Bench) -> tuple[Cable | None, list[Reason]]:
+def _check_models(bench: Bench, facts: Facts) -> list[Reason]:
+    """List why these models cannot take part in stepped blocks, whatever cables there are."""
+    reasons: list[Reason] = []
+    if not facts.source_max_points:
+        reasons.append(
+            Reason(
+                "source-cannot-step",
+                bench.where(("voltage_source", "model")),
+                f"{bench.voltage_source.model} has no list that trigger edges could step: it holds one level at a time",
+            )
+        )
+    if not facts.spectrometer_has_clock:
+        reasons.append(
+            Reason(
+                "spectrometer-without-clock",
+                bench.where(("spectrometer", "model")),
+                f"{bench.spectrometer.model} has no clock and no frame counter of its own: nothing proves on which side of "
+                "an edge a frame was taken",
+            )
+        )
+    return reasons
+
+
+def _check_connectors(bench: Bench, facts: Facts) -> list[Reason]:
+    """List the cables that cannot be as the bench says, whatever the mode; a source without trigger inputs has none to miss."""
+    reasons: list[Reason] = []
+    for index, cable in enumerate(bench.cables):
+        for end, name in (("from", cable.source), ("to", cable.target)):
+            role, _, connector = name.partition(".")
+            kind = connector.rpartition("_")[0]
+            if role == "voltage_source" and facts.source_connector and kind != facts.source_connector:
+                reasons.append(
+                    Reason(
+                        "connector-not-on-model",
+                        bench.where(("cable", index, end)),
+                        f"{bench.voltage_source.model} has no {kind}, its trigger lines are called {facts.source_connector}_1 "
+                        "and so on",
+                    )
+                )
+    return reasons
+
+
+def _step_cable(bench: Bench, facts: Facts) -> tuple[Cable | None, list[Reason]]:
     cables = [cable for cable in bench.cables if cable.target.startswith("voltage_source.")]
     if not cables:
         return None, [
             Reason(
                 "no-cable-to-source",
                 bench.where(("cable",)),
-                "stepped blocks need a cable from laser_trigger.T0 to voltage_source.trigger_link_1, the bench has none",
+                f"stepped blocks need a cable from laser_trigger.T0 to voltage_source.{facts.source_connector}_1, "
+                "the bench has none",
             )
         ]
     cable = cables[0]
@@ -250,7 +312,7 @@ def _step_cable(bench: Bench) -> tuple[Cable | None, list[Reason]]:
     return cable, []
 
 
-def _check_levels(block: Block, bench: Bench, where: Where) -> list[Reason]:
+def _check_levels(block: Block, bench: Bench, facts: Facts, where: Where) -> list[Reason]:
     limits = bench.voltage_source.limits
     low_v, high_v = limits.voltage_v
     period_ns = round(1e9 / bench.laser_trigger.rate_hz)
@@ -262,6 +324,14 @@ def _check_levels(block: Block, bench: Bench, where: Where) -> list[Reason]:
                     "voltage-above-limit",
                     where(("parameters", f"voltage_{stretch.state.name.lower()}_v")),
                     f"{stretch.voltage_v:g} V is outside the {low_v:g} to {high_v:g} V of voltage_source.limits.voltage_v",
+                )
+            )
+        if not (facts.source_bipolar or stretch.voltage_v >= 0):
+            reasons.append(
+                Reason(
+                    "voltage-negative",
+                    where(("parameters", f"voltage_{stretch.state.name.lower()}_v")),
+                    f"{stretch.voltage_v:g} V is below 0 V, the lowest level of {bench.voltage_source.model}",
                 )
             )
         if not on_time_s(stretch, period_ns) <= limits.on_time_s:
@@ -301,39 +371,36 @@ def _check_whole_run(compiled: list[Compiled], bench: Bench, where: Where) -> li
     return reasons
 
 
+def _frame_bytes(facts: Facts) -> int:
+    return 2 * facts.pixels + ROW_BYTES
+
+
 def _duty(stretches: Sequence[Stretch]) -> float:
     """Fraction of the shots under voltage; a quotient of whole numbers, so that a limit can be reached."""
     on = sum(stretch.shots for stretch in stretches if stretch.voltage_v != 0)
     return on / sum(stretch.shots for stretch in stretches)
 
 
-def _check_pump(block: Block, bench: Bench, where: Where) -> list[Reason]:
-    if block.fluence_uj_cm2 == bench.pump.fluence_uj_cm2:
-        return []
-    return [
-        Reason(
-            "fluence-not-available",
-            where(("parameters", "fluence_uj_cm2")),
-            f"{block.fluence_uj_cm2:g} uJ/cm2 is asked for, but this bench has no attenuator and its pump is set to "
-            f"{bench.pump.fluence_uj_cm2:g} uJ/cm2 ({bench.where(('pump', 'fluence_uj_cm2'))})",
-        )
-    ]
-
-
-def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Bench) -> Plan:
+def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Bench, facts: Facts) -> Plan:
     stretches = [stretch for one in blocks for stretch in one.block.stretches]
     period_ns = round(1e9 / bench.laser_trigger.rate_hz)
     shots = sum(one.timeline.shots for one in blocks)
     bursts = sum(len(one.timeline.bursts) for one in blocks)
+    gap_s = BURST_GAP_S + (facts.shutter_s if bench.laser.runs_free else 0.0)
     limits = bench.voltage_source.limits
     planned = sum(stretch.shots for stretch in stretches)
+    # a laser that never stops reaches the film while its shutter opens and closes, too
+    idle_shots = gap_s / period_ns * 1e9 if bench.laser.runs_free else 0.0
     # room for edges that nobody planned: what is acquired must find a place in the file
     capacity = shots + bursts * 64 + shots // 50
     price = Price(
         shots=shots,
-        duration_s=sum(one.timeline.duration_ns for one in blocks) * 1e-9 + bursts * BURST_GAP_S,
-        file_bytes=capacity * FRAME_BYTES,
-        dose_j_cm2=shots * bench.pump.fluence_uj_cm2 * 1e-6,
+        duration_s=sum(one.timeline.duration_ns for one in blocks) * 1e-9 + bursts * gap_s,
+        file_bytes=capacity * _frame_bytes(facts),
+        dose_j_cm2=sum(
+            (one.timeline.shots + len(one.timeline.bursts) * idle_shots) * one.block.fluence_uj_cm2 for one in blocks
+        )
+        * 1e-6,
         bias_v_s=sum(on_time_s(stretch, period_ns) * abs(stretch.voltage_v) for stretch in stretches),
         on_duty=_duty(stretches),
         heating_max_k=FILM_HEATING_K_W * max(abs(stretch.voltage_v) for stretch in stretches) * limits.current_a,

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.roles import FrameBatch
+from drivers.roles import EnergyReading, FrameBatch
 from rig.analysis.correction import missed_pulses
 from rig.assignment import NOBODY, BurstAssignment, assign_burst
 from rig.runfile import FRAME_DTYPE, Flag
@@ -94,6 +94,7 @@ class BurstFrames:
     cut: bool = False
     passive: bool = False
     readings: list[Reading] = field(default_factory=list[Reading])
+    energies: list[EnergyReading] = field(default_factory=list[EnergyReading])
     _rows: NDArray[np.void] = field(init=False)
     _light: NDArray[np.float64] = field(init=False)
     _used: int = 0

@@ -19,6 +19,7 @@ from drivers.errors import Reason, RecordError, RefusedError
 from rig.runfile_copy import cause, recover, replace_by_copy, sync_folder
 from rig.runfile_layout import (
     ENDINGS,
+    ENERGY_DTYPE,
     FRAME_COLUMNS,
     FRAME_DTYPE,
     READING_DTYPE,
@@ -39,6 +40,7 @@ from rig.runfile_reader import Dark, Run, open_run
 
 __all__ = [
     "ENDINGS",
+    "ENERGY_DTYPE",
     "FRAME_DTYPE",
     "READING_DTYPE",
     "Dark",
@@ -97,6 +99,7 @@ class RunFile:
         self._count = 0
         self._synced_count = 0
         self._reading_count = 0
+        self._energy_count = 0
         self._ledger_slot = 0
         self._first_time_us = 0
         self._log_bytes = 0
@@ -112,6 +115,7 @@ class RunFile:
         frame_capacity: int,
         reading_capacity: int,
         event_bytes: int = 1 << 18,
+        energy_capacity: int = 0,
         opener: Callable[[Path], RawHandle] = open_raw,
     ) -> Self:
         """Make `folder`/`name`.h5 (or name-2, name-3 ... when it exists), complete and reserved on the disk.
@@ -124,7 +128,7 @@ class RunFile:
         """
         if not name or Path(name).name != name or name in (".", ".."):
             raise ValueError(f"not a plain file name: {name!r}")
-        planned = cells(header, Capacity(frame_capacity, reading_capacity, event_bytes))
+        planned = cells(header, Capacity(frame_capacity, reading_capacity, event_bytes, energies=energy_capacity))
         check_folder(folder, planned_bytes(planned))
         try:
             path, lock = _claim(folder, name)
@@ -197,13 +201,23 @@ class RunFile:
         stretch: ArrayLike,
     ) -> None:
         """Append what the source measured; scalars or arrays (n,); raises as append_frames()."""
-        given = np.broadcast_arrays(*map(np.atleast_1d, (t_ns, voltage_v, current_a, compliance, block, stretch)))
+        given = (t_ns, voltage_v, current_a, compliance, block, stretch)
+        self._reading_count = self._append("readings", self._reading_count, READING_DTYPE, given)
+
+    def append_energies(self, t_ns: ArrayLike, energy_uj: ArrayLike, block: ArrayLike, stretch: ArrayLike) -> None:
+        """Append what the energy meter measured; scalars or arrays (n,); raises as append_frames()."""
+        given = (t_ns, energy_uj, block, stretch)
+        self._energy_count = self._append("energies", self._energy_count, ENERGY_DTYPE, given)
+
+    def _append(self, group: str, count: int, dtype: np.dtype[Any], values: tuple[ArrayLike, ...]) -> int:
+        """Append rows to a table of small columns; return how many it then has."""
+        given = np.broadcast_arrays(*map(np.atleast_1d, values))
         rows = len(given[0])
-        self._check_room("readings", self._reading_count, rows)
-        for name, values in zip(READING_DTYPE.names or (), given, strict=True):
-            self._write(f"readings/{name}", values.astype(READING_DTYPE[name]), self._reading_count)
-        self._write("readings/count", np.int64(self._reading_count + rows))
-        self._reading_count += rows
+        self._check_room(group, count, rows)
+        for name, column in zip(dtype.names or (), given, strict=True):
+            self._write(f"{group}/{name}", column.astype(dtype[name]), count)
+        self._write(f"{group}/count", np.int64(count + rows))
+        return count + rows
 
     def log(self, t_ns: int, text: str) -> None:
         """Add one line to the event log; a full log ends with a line that says so, and swallows the rest."""

@@ -95,6 +95,7 @@ def _used(source: OpenedRun) -> Capacity:
         readings=len(source.valid("readings")),
         events=log.rfind(b"\n") + 1,
         ledger=source.extents["status/ledger_0"].nbytes,
+        energies=len(source.valid("energies")),
     )
 
 
@@ -105,6 +106,8 @@ def _fill(copy: Path, planned: list[Cell], source: OpenedRun, state: str) -> lis
         extents = read_extents(target)
         for cell in planned:
             data = state.encode().ljust(STATE_BYTES, b"\0") if cell.path == "status/state" else cell.data
+            if data is None and cell.path.startswith("energies/") and cell.path not in source.extents:
+                data = bytes(cell.nbytes)  # an older file: an empty table
             chunks = iter([data]) if data is not None else _chunks(source.file, source.extents[cell.path], cell.nbytes)
             checksum, place = 0, extents[cell.path].offset
             for chunk in chunks:

@@ -71,7 +71,7 @@ FRAME_COLUMNS = (
     Column("measured_voltage_v", "<f8", "V", "nearest measured voltage"),
     Column("measured_current_a", "<f8", "A", "nearest measured current"),
     Column("measured_age_s", "<f8", "s", "time of that measurement minus time of the frame"),
-    Column("pulse_energy_uj", "<f8", "uJ", "pulse energy, NaN without a meter"),
+    Column("pulse_energy_uj", "<f8", "uJ", "pulse energy at the film, NaN where it was not measured"),
     Column("band_520", "<f8", "counts", "520 nm band"),
     Column("band_535", "<f8", "counts", "535 nm band"),
     Column("band_520_sigma", "<f8", "counts", "standard error of the 520 nm band"),
@@ -86,8 +86,15 @@ READING_COLUMNS = (
     Column("block", "<i4", "1", "block of the run"),
     Column("stretch", "<i4", "1", "stretch of the run"),
 )
+ENERGY_COLUMNS = (
+    Column("t_ns", "<i8", "ns", "time on the host's clock"),
+    Column("energy_uj", "<f8", "uJ", "pulse energy at the meter"),
+    Column("block", "<i4", "1", "block of the run"),
+    Column("stretch", "<i4", "1", "stretch of the run"),
+)
 FRAME_DTYPE = np.dtype([(column.name, column.dtype) for column in FRAME_COLUMNS])
 READING_DTYPE = np.dtype([(column.name, column.dtype) for column in READING_COLUMNS])
+ENERGY_DTYPE = np.dtype([(column.name, column.dtype) for column in ENERGY_COLUMNS])
 
 
 def bytes_per_frame(pixels: int) -> int:
@@ -122,6 +129,7 @@ class RunHeader:
     wall_start_label: str
     assumed_json: str
     simulation_json: str = "{}"
+    calibration_toml: str = ""
 
 
 HEADER_TEXTS = {  # field of RunHeader: dataset
@@ -139,6 +147,7 @@ HEADER_TEXTS = {  # field of RunHeader: dataset
     "environment_json": "provenance/environment_json",
     "assumed_json": "provenance/assumed_json",
     "simulation_json": "provenance/simulation_json",
+    "calibration_toml": "provenance/calibration_toml",
 }
 
 GROUPS: dict[str, dict[str, Any]] = {
@@ -171,6 +180,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "axes": ["t_ns"],
         "t_ns_indices": 0,
     },
+    "/entry/energies": {"NX_class": "NXdata", "signal": "energy_uj", "axes": ["t_ns"], "t_ns_indices": 0},
     "/entry/dark": {"NX_class": "NXdata", "signal": "mean", "axes": ["wavelength_nm"], "wavelength_nm_indices": 0},
     "/entry/results": {"NX_class": "NXcollection"},
 }
@@ -197,6 +207,7 @@ class Capacity:
     readings: int
     events: int
     ledger: int = 16384
+    energies: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,12 +286,14 @@ def cells(header: RunHeader, capacity: Capacity, results: Results | None = None)
         Cell("dark/hot", flag, (pixels,), "1", "1: pixel is not used"),
         Cell("frames/count", count, meaning="rows that are valid; written last", units="1"),
         Cell("readings/count", count, meaning="rows that are valid; written last", units="1"),
+        Cell("energies/count", count, meaning="rows that are valid; written last", units="1"),
         _array("spectra/wavelength_nm", np.asarray(header.wavelength_nm, dtype=f8), "nm", "wavelength"),
         Cell("spectra/counts", np.dtype("<u2"), (capacity.frames, pixels), "counts", "raw spectra"),
     ]
     for group, columns, rows in (
         ("frames", (TIME_COLUMN, *FRAME_COLUMNS), capacity.frames),
         ("readings", READING_COLUMNS, capacity.readings),
+        ("energies", ENERGY_COLUMNS, capacity.energies),
     ):
         listed += [Cell(f"{group}/{c.name}", np.dtype(c.dtype), (rows,), c.units, c.meaning, blank=c.blank) for c in columns]
     if results is not None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from drivers.errors import RecordError
 from rig.runfile_layout import (
     ENDINGS,
+    ENERGY_DTYPE,
     FRAME_DTYPE,
     HEADER_TEXTS,
     READING_DTYPE,
@@ -75,7 +76,9 @@ class OpenedRun:
         return bytes(self.array(name)[()]).decode("utf-8", "replace")
 
     def valid(self, group: str) -> range:
-        """Read which rows of "frames" or "readings" are valid."""
+        """Read which rows of "frames", "readings" or "energies" are valid; none of a table that older files lack."""
+        if f"{group}/count" not in self.extents:
+            return range(0)
         return range(max(0, min(self.number(f"{group}/count"), self.extents[f"{group}/block"].shape[0])))
 
     def table(self, group: str, dtype: np.dtype[Any], chosen: range) -> NDArray[Any]:
@@ -167,6 +170,13 @@ class Run:
             return run.table("readings", READING_DTYPE, run.valid("readings"))
 
     @property
+    def energies(self) -> NDArray[Any]:
+        """Get what the energy meter measured, an array of ENERGY_DTYPE (n,)."""
+        with self._opened() as run:
+            chosen = run.valid("energies")
+            return run.table("energies", ENERGY_DTYPE, chosen) if chosen else np.empty(0, ENERGY_DTYPE)
+
+    @property
     def dark(self) -> Dark | None:
         """Get the dark, None when none was taken yet."""
         with self._opened() as run:
@@ -182,7 +192,8 @@ class Run:
     def header(self) -> RunHeader:
         """Get what was known before the first shot."""
         with self._opened() as run:
-            texts = {field: run.text(name) for field, name in HEADER_TEXTS.items()}
+            # a text that older files lack is empty
+            texts = {field: run.text(name) if name in run.extents else "" for field, name in HEADER_TEXTS.items()}
             seed = run.text("provenance/seed")
             return RunHeader(
                 **texts,
@@ -202,6 +213,7 @@ class Run:
                 readings=run.extents["readings/t_ns"].shape[0],
                 events=run.extents["events/log"].nbytes,
                 ledger=run.extents["status/ledger_0"].nbytes,
+                energies=run.extents["energies/t_ns"].shape[0] if "energies/t_ns" in run.extents else 0,
             )
 
     @property

@@ -10,8 +10,7 @@ Whatever happens, SAFING is passed, before anything is saved or said.
 
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -19,9 +18,18 @@ from numpy.typing import NDArray
 
 from drivers.clock import Clock, Deadline
 from drivers.errors import InstrumentError, RigError
-from drivers.roles import ExposureProgram, FrameBatch, LaserTrigger, SourceReading, Spectrometer, VoltageSource
+from drivers.roles import ExposureProgram, FrameBatch, SourceReading
 from rig.compiler import Compiled
+from rig.energy_watch import EnergyWatch, shot_energies
 from rig.frames import BurstFrames, Ledger, blank_rows, without_lit
+from rig.pump_beam import PumpBeam
+from rig.run_state import FORWARD as FORWARD
+from rig.run_state import FinishReason as FinishReason
+from rig.run_state import Outcome as Outcome
+from rig.run_state import Progress as Progress
+from rig.run_state import Roles as Roles
+from rig.run_state import RunState as RunState
+from rig.run_state import StopRequest as StopRequest
 from rig.runfile import FRAME_DTYPE, RunFile
 from rig.safety import SafeReport, make_safe
 from rig.sequence import Block
@@ -29,83 +37,10 @@ from rig.source_record import QUIET_S, Reading, compliance_error, demand_level, 
 
 POLL_S = 0.0131  # with the time a request takes, 14 frames at 1 kHz: one request of the Ocean FX holds 15
 READING_INTERVAL_S = 0.08  # V and I at most 0.1 s apart
+FRESH_S = 0.03
 SYNC_INTERVAL_S = 1.0
 DARK_FRAMES = 100
 SILENT_SHOTS = 10  # a burst this long that loses more than half of its frames is a cable, not bad luck
-
-
-class RunState(Enum):
-    """Where a run is."""
-
-    PREPARING = "preparing"
-    DARK = "taking dark frames"
-    LOADING = "loading"
-    ARMED = "armed"
-    COLLECTING = "collecting"
-    COMMITTING = "committing"
-    SAFING = "going safe"
-    SAFE = "safe"
-
-
-FORWARD = {
-    RunState.PREPARING: {RunState.DARK},
-    RunState.DARK: {RunState.LOADING},
-    RunState.LOADING: {RunState.ARMED},
-    RunState.ARMED: {RunState.COLLECTING},
-    RunState.COLLECTING: {RunState.COMMITTING, RunState.ARMED},
-    RunState.COMMITTING: {RunState.LOADING},
-    RunState.SAFING: {RunState.SAFE},
-    RunState.SAFE: set[RunState](),
-}
-
-
-class FinishReason(Enum):
-    """Why a run ended."""
-
-    DONE = "done"
-    STOPPED = "stopped"
-    FAULT = "fault"
-
-
-class StopRequest:
-    """Set from a signal handler or another thread; read between two conversations."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self.why = ""
-
-    def request(self, why: str) -> None:
-        """Ask for a safe stop; later requests change nothing."""
-        if not self.requested:
-            self.why = why
-            self.requested = True
-
-
-@dataclass(frozen=True, slots=True)
-class Roles:
-    """The open instruments."""
-
-    voltage_source: VoltageSource
-    laser_trigger: LaserTrigger
-    spectrometer: Spectrometer
-
-    def by_name(self) -> dict[str, VoltageSource | LaserTrigger | Spectrometer]:
-        """Role name -> instrument."""
-        return {
-            "voltage_source": self.voltage_source,
-            "laser_trigger": self.laser_trigger,
-            "spectrometer": self.spectrometer,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What an onlooker is told, a few times a second."""
-
-    state: RunState
-    shots_done: int
-    shots_planned: int
-    detail: str = ""
 
 
 class Reduce(Protocol):
@@ -120,19 +55,6 @@ class Reduce(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Outcome:
-    """How a run ended."""
-
-    reason: FinishReason
-    safe: SafeReport
-    ledger: Ledger
-    duration_s: float
-    wall_s: float
-    fault: BaseException | None = None
-    states: list[RunState] = field(default_factory=list)
-
-
 class Runner:
     """Runs the blocks of one measurement on open instruments and writes what comes back.
 
@@ -140,6 +62,8 @@ class Runner:
     ----------
     clock, wall  the clock that waits (stepped when simulated) and the computer's own, for `wall_s`
     observe      called with Progress; its exceptions are the caller's bug and end the run like any other
+    beam         what stands in the pump beam; without it nothing does
+    energy       asks the energy meter; None where there is none
     """
 
     def __init__(
@@ -153,6 +77,8 @@ class Runner:
         planned_shots: int,
         stop: StopRequest,
         observe: Callable[[Progress], None],
+        beam: PumpBeam | None = None,
+        energy: EnergyWatch | None = None,
     ) -> None:
         self.roles = roles
         self.clock = clock
@@ -161,6 +87,8 @@ class Runner:
         self.reduce = reduce
         self.stop = stop
         self.observe = observe
+        self.beam = beam or PumpBeam(None, None, runs_free=False)
+        self.energy = energy
         self.ledger = Ledger(planned_shots)
         self.state = RunState.PREPARING
         self.states = [self.state]
@@ -305,6 +233,8 @@ class Runner:
         if loaded is None or loaded.spectrometer != compiled.programs.spectrometer:
             self.roles.spectrometer.load(compiled.programs.spectrometer)
         self.roles.voltage_source.load(compiled.programs.source)
+        if note := self.beam.set_plate(compiled.programs.plate_deg):
+            self._log(f"block {compiled.block.index}: {compiled.block.fluence_uj_cm2:g} uJ/cm2, {note}")
         self._compiled = compiled
         if self._armed_at is None:
             self._armed_at = (self.clock.now_ns(), self.wall.now_ns())
@@ -312,6 +242,8 @@ class Runner:
             self._gated(compiled)
         else:
             self._stepped(compiled)
+        if self.energy is not None and (note := self.energy.end_block()):
+            self._log(f"block {compiled.block.index}: {note}")
 
     def _gated(self, compiled: Compiled) -> None:
         """One level, held: set, settle and read it while no pulse can fire, then one burst, watched."""
@@ -382,6 +314,7 @@ class Runner:
         period_ns = timeline.pattern.period_ns
         stretch = None if burst.stretch is None else timeline.stretches[burst.stretch]
         trigger.arm(burst.shots)
+        self.beam.open()
         self._enter(RunState.ARMED)
         frames = BurstFrames(
             burst,
@@ -399,7 +332,9 @@ class Runner:
             self._shots_begun += stretch.shots
         trigger.fire()
         self._enter(RunState.COLLECTING)
-        end = Deadline(self.clock, burst.shots * period_ns * 1e-9 + QUIET_S)
+        # an edge of the laser's begins the burst up to a period later
+        waits = burst.shots + (compiled.programs.trigger.start == "external_edge")
+        end = Deadline(self.clock, waits * period_ns * 1e-9 + QUIET_S)
         while not end.over:
             fetched = self._drain(frames)
             watch()
@@ -408,8 +343,15 @@ class Runner:
                 trigger.make_safe()
                 frames.cut = True
                 break
-            if fetched < self.roles.spectrometer.frames_per_request:
-                self.clock.sleep(min(POLL_S, end.left_s))
+            # asking blocks: only right after the source was read, so that its readings stay as close as they should be
+            # (where every pulse is asked for, the meter sets the pace)
+            per_shot = self.energy is not None and self.energy.per_shot
+            fresh = per_shot or not readings or self.clock.now_ns() - readings[-1].t_ns <= FRESH_S * 1e9
+            asked = fresh and self._measure_energy(frames, end.left_s)
+            # one without a clock waits for its frame itself: the time of arrival is all that tells when it was taken
+            may_sleep = self.roles.spectrometer.has_clock and not asked
+            if may_sleep and fetched < self.roles.spectrometer.frames_per_request:
+                self.clock.sleep(min(self._pause_s(readings), end.left_s))
         patience = Deadline(self.clock, 1.0)
         while trigger.busy():
             if patience.over:
@@ -420,6 +362,7 @@ class Runner:
                     next_step="check its burst period and trigger source on the front panel",
                 )
             self.clock.sleep(QUIET_S)
+        self.beam.after_burst()
         # the last exposure is read out, and an edge that is early by less than this touches no shot
         self.clock.sleep(QUIET_S)
         while self._drain(frames):
@@ -433,6 +376,26 @@ class Runner:
                 "neither instrument was switched off meanwhile",
             )
         return frames
+
+    def _pause_s(self, readings: list[Reading]) -> float:
+        """How long to wait before the next look (s); after an energy was asked for, the source must still be read in time."""
+        if not readings or self.energy is None or not self.energy.asked_since(readings[-1].t_ns):
+            return POLL_S
+        return min(POLL_S, max(READING_INTERVAL_S - (self.clock.now_ns() - readings[-1].t_ns) * 1e-9, 1e-3))
+
+    def _measure_energy(self, frames: BurstFrames, left_s: float) -> bool:
+        """Ask the energy meter if it is time to; tell whether it was asked."""
+        # asking takes time, in which frames that are told apart by their arrival alone would wait; and before the first frame
+        # of a laser that never stops, pulses come that are none of the burst's
+        if self.energy is None or not self.roles.spectrometer.has_clock or (self.beam.runs_free and not len(frames)):
+            return False
+        if not self.energy.due(left_s):
+            return False
+        reading = self.energy.measure()
+        if reading is not None:
+            frames.energies.append(reading)
+            self.runfile.append_energies(reading.answered_ns, reading.energy_uj, frames.block, frames.stretch_number)
+        return True
 
     def _drain(self, frames: BurstFrames) -> int:
         """Fetch one request's worth of what waits, give it its numbers, store it; return how many frames came."""
@@ -459,11 +422,30 @@ class Runner:
                 proven=proven,
                 dark_noise=self._dark_noise,
             )
+            self._file_energies(frames, rows)
             if len(rows):
                 self.runfile.rewrite_rows(frames.first_row, rows)
             # in one step, so that no interrupt enters a burst twice
             self.ledger, self._pending = self.ledger.plus(rows, frames.planned), self._pending[1:]
         self.runfile.set_ledger(self.ledger.as_dict())
+
+    def _file_energies(self, frames: BurstFrames, rows: NDArray[np.void]) -> None:
+        """Give every frame the energy of its own pulse (at the film), where the meter follows every pulse."""
+        compiled, energy = self._compiled, self.energy
+        if compiled is None or energy is None or not energy.per_shot or not frames.energies:
+            return
+        pattern = compiled.timeline.pattern
+        found = frames.assign(pattern.period_ns)
+        if found.exact:
+            rows["pulse_energy_uj"] = energy.pickoff_ratio * shot_energies(
+                found.trigger,
+                rows["host_time_ns"],
+                frames.energies,
+                shots=frames.burst.shots,
+                t_fire_ns=frames.t_fire_ns,
+                pattern=pattern,
+                runs_free=self.beam.runs_free,
+            )
 
     # --- source readings
 

@@ -9,7 +9,7 @@ from drivers.errors import LinkTimeout, UnsafeStateError
 from drivers.roles import SafeReadback
 
 # light first: without pulses nothing is measured under a wrong voltage while the source goes down
-ORDER = ("laser_trigger", "voltage_source", "spectrometer")
+ORDER = ("laser_trigger", "shutter", "voltage_source", "spectrometer")
 INTERRUPTS_AT_MOST = 10
 
 
@@ -85,7 +85,7 @@ def make_safe(instruments: Mapping[str, SafeInstrument]) -> SafeReport:
 
 
 def _all_off(instruments: Mapping[str, SafeInstrument]) -> dict[str, tuple[Confirmation, str]]:
-    roles = [role for role in ORDER if role in instruments] + [role for role in instruments if role not in ORDER]
+    roles = _ordered(instruments)
     unsent: dict[str, str] = {}
     for role in roles:
         try:
@@ -103,6 +103,12 @@ def _all_off(instruments: Mapping[str, SafeInstrument]) -> dict[str, tuple[Confi
             # an instrument that says it is off is off, however it got there
             report[role] = (Confirmation.CONFIRMED if answer.safe else Confirmation.UNKNOWN, answer.detail)
     return report
+
+
+def _ordered(instruments: Mapping[str, SafeInstrument]) -> list[str]:
+    """Roles in the order of going off; what has to be asked before it can be told comes last, as it may be mute."""
+    known = [role for role in ORDER if role in instruments] + [role for role in instruments if role not in ORDER]
+    return sorted(known, key=lambda role: not getattr(instruments[role], "off_message", b"?"))
 
 
 def _read_safe(instrument: SafeInstrument) -> SafeReadback:

@@ -5,37 +5,34 @@ The one module that may put simulated instruments behind the drivers; it never o
 
 import hashlib
 import json
-import platform
-import subprocess
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 from pyvisa import ResourceManager
 
 from drivers.clock import Clock, MonotonicClock
-from drivers.errors import ConfigError, InstrumentError, Reason, RigError, WrongIdentity
-from drivers.registry import Closable, DriverEntry, Role, find
-from drivers.roles import LaserTrigger, SourceLimits, Spectrometer, SpectrometerInfo, VoltageSource
+from drivers.errors import ConfigError, Reason, RigError
+from drivers.registry import Role
+from drivers.roles import SpectrometerInfo
 from rig.bench import Bench, default_bench, read_bench
-from rig.compiler import Facts, Plan, compile_block, plan
+from rig.calibrate import Scan, evaluate, require_scannable
+from rig.compiler import Plan, compile_block, plan
 from rig.config_file import ConfigModel
+from rig.fluence_calibration import FluenceCalibration
+from rig.instruments import Instruments, energy_watch, facts, open_instruments, prepare, require_calibrated, serials, visa
 from rig.measurements.on_off import OnOff
 from rig.measurements.switching_record import SwitchingRecord, reduce_switching_run, without_result
+from rig.provenance import now_label, program_texts, versions
 from rig.reduction import FrameReducer
 from rig.runfile import RunFile, RunHeader, check_folder, open_run
-from rig.runner import FinishReason, Outcome, Progress, Roles, Runner, StopRequest
-from rig.safety import SafeReport, make_safe
+from rig.runner import FinishReason, Outcome, Progress, Runner, StopRequest
 from rig.sequence import Measurement, Sequence, slug
 
 MEASUREMENTS: dict[str, type[Measurement]] = {OnOff.name: OnOff}
-ROLES: tuple[Role, ...] = ("laser_trigger", "voltage_source", "spectrometer")
 READINGS_PER_S = 25
-LIBRARIES = ("ito-rig", "numpy", "scipy", "h5py", "pyvisa", "pyvisa-py", "pymeasure", "pydantic")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,18 +84,15 @@ class RunResult:
 
 @dataclass(slots=True)
 class _Opened:
-    roles: Roles
-    links: list[Closable]
+    instruments: Instruments
     clock: Clock
-    identities: dict[str, str]
     assumed: str
     simulation: str
     manager: ResourceManager
     world: Any = None
 
     def close(self) -> None:
-        for link in self.links:
-            link.close()
+        self.instruments.close()
         self.manager.close()
         if self.world is not None:
             self.world.close()
@@ -140,8 +134,9 @@ class Session:
         out: Path | str = "runs",
         prepare_world: Callable[[Any], None] = lambda world: None,
     ) -> None:
-        self.simulated = simulate or bench is None
+        self.in_process = simulate or bench is None  # else resources are opened, which a server of simulated ones may own
         self.bench = _bench(bench)
+        self.simulated = self.in_process or self.bench.simulated
         self.seed = seed
         self.device = device
         self.variant = variant
@@ -149,13 +144,13 @@ class Session:
         self.state = state
         self.out = Path(out)
         self.prepare_world = prepare_world
-        if self.simulated:
+        if self.in_process:
             _check_simulated(device, variant, self.faults)
         elif device or variant or self.faults:
             raise ConfigError(
-                "A film, a variant and faults can be chosen on a simulated bench only; this one is real.",
+                "A film, a variant and faults can be chosen on a bench simulated here only; this one is behind its resources.",
                 (Reason("bench-is-real", "", "nothing of it can be simulated while the rest is not"),),
-                next_step="add --simulate (simulate=True), or leave them out",
+                next_step="add --simulate (simulate=True), or leave them out; `rig sim serve` takes them for a served bench",
             )
         self.world: Any = None  # of the last simulated run: the ground truth that tests judge by
 
@@ -178,7 +173,18 @@ class Session:
         """
         sequence = self.sequence(source)
         measurement = cast(Measurement, sequence.parameters)
+        self._require_real_calibration()
         return plan(measurement, sequence.mode, self.bench, facts(self.bench), sequence.where)
+
+    def _require_real_calibration(self) -> None:
+        calibration = self.bench.calibration()
+        if calibration is not None and calibration.simulated and not self.simulated:
+            where = self.bench.where(("attenuator", "calibration"))
+            raise ConfigError(
+                "The fluence calibration is a simulated one, the bench is real.",
+                (Reason("calibration-simulated", where, f"made on {calibration.calibrated_at} without any real instrument"),),
+                next_step="rig calibrate fluence",
+            )
 
     def reserve(self, plans: Iterable[Plan]) -> None:
         """Make the output folder and see that it takes these runs one after the other; before any instrument is opened.
@@ -209,9 +215,34 @@ class Session:
         what = self.plan(sequence)
         self.reserve([what])
         stop = stop or StopRequest()
-        opened = self._open()
+        opened = self._open(self.bench.roles())
         try:
             return self._run(sequence, what, opened, observe, stop)
+        finally:
+            opened.close()
+
+    def calibrate_fluence(
+        self,
+        *,
+        pulses: int = 20,
+        points: int = 15,
+        stop: StopRequest | None = None,
+        observe: Callable[[int, int], None] = lambda done, total: None,
+    ) -> FluenceCalibration | None:
+        """Measure the pump energy against the angle of the attenuator; None when it was stopped. Nothing is stored.
+
+        Raises
+        ------
+        ConfigError, RefusedError  the bench cannot be calibrated, or what was measured makes no calibration
+        InstrumentError            an instrument does not do as it is told; everything is off again
+        """
+        require_scannable(self.bench, pulses, points)
+        stop = stop or StopRequest()
+        opened = self._open(tuple(role for role in self.bench.roles() if role != "spectrometer"))
+        try:
+            scan = Scan(opened.instruments, self.bench, opened.clock, pulses, points, self.seed, stop, observe)
+            scan.run()
+            return None if stop.requested else evaluate(scan, simulated=self.simulated, label=now_label())
         finally:
             opened.close()
 
@@ -225,21 +256,28 @@ class Session:
     ) -> RunResult:
         measurement = cast(Measurement, sequence.parameters)
         rate_hz = self.bench.laser_trigger.rate_hz
+        beam = opened.instruments.beam(self.bench)
         try:
-            info = self._prepare(opened.roles)
+            require_calibrated(self.bench, serials(opened.instruments, None), simulated=self.simulated)
+            info, meter = prepare(opened.instruments, self.bench, beam)
+            require_calibrated(self.bench, serials(opened.instruments, meter), simulated=self.simulated)
+            energy = energy_watch(opened.instruments, meter, self.bench, opened.clock)
             header = self._header(sequence, what, opened, info)
+            readings = 64 + round(what.price.duration_s * READINGS_PER_S) + 16 * len(what.blocks)
             runfile = RunFile.create(
                 _folder(self.out),
                 f"{header.wall_start_label[:19].replace(':', '').replace('T', '_')}_{slug(sequence.sample)}_{measurement.name}",
                 header,
                 frame_capacity=what.frame_capacity,
-                reading_capacity=64 + round(what.price.duration_s * READINGS_PER_S) + 16 * len(what.blocks),
+                reading_capacity=readings,
+                # even a meter that follows every pulse of a run this long gives no more
+                energy_capacity=0 if energy is None else readings + round(energy.rate_hz * what.price.duration_s * 1.1),
             )
         except BaseException as error:
-            _safe_again(opened.roles, error)
+            opened.instruments.go_safe(error)
             raise
         runner = Runner(
-            opened.roles,
+            opened.instruments.roles(),
             opened.clock,
             MonotonicClock(),
             runfile,
@@ -247,6 +285,8 @@ class Session:
             planned_shots=what.planned_shots,
             stop=stop,
             observe=observe,
+            beam=beam,
+            energy=energy,
         )
         known = facts(self.bench)
         outcome = runner.run(
@@ -259,12 +299,12 @@ class Session:
     def _finish(self, what: Plan, runfile: RunFile, outcome: Outcome) -> RunResult:
         """Reduce and trim the file; whatever fails here, the frames are safe and the hardware is off."""
         record, note, state = None, "", outcome.reason.value
-        simulated, seed = self.simulated, self.seed if self.simulated else None
+        simulated, seed = self.simulated, self.seed if self.in_process else None
         path = runfile.path
         try:
-            record = reduce_switching_run(open_run(path), self.bench.spectrometer.psf_nm)
+            record = reduce_switching_run(open_run(path), self.bench)
             text = json.dumps(record.as_json(), allow_nan=False)
-            runfile.finish(state, record.stored(text), _now_label())
+            runfile.finish(state, record.stored(text), now_label())
         except (RigError, ValueError) as error:
             note = str(error)
             runfile.close()
@@ -274,18 +314,12 @@ class Session:
             runfile.close()  # harmless when done; an interrupt must not keep file and lock
         return RunResult(path, what, outcome, record, simulated, seed, note)
 
-    def _prepare(self, roles: Roles) -> SpectrometerInfo:
-        limits = self.bench.voltage_source.limits
-        roles.laser_trigger.prepare()
-        roles.voltage_source.prepare(SourceLimits(*limits.voltage_v, limits.current_a))
-        return roles.spectrometer.prepare()
-
-    def _open(self) -> _Opened:
-        """Open every instrument and ask who it is; nothing is set or switched."""
+    def _open(self, roles: tuple[str, ...]) -> _Opened:
+        """Open the instruments of some roles and ask who they are; nothing is set or switched."""
         clock: Clock = MonotonicClock()
         assumed = simulation = "{}"
         world: Any = None
-        if self.simulated:
+        if self.in_process:
             from sim_instruments.visa_library import library_for
 
             world = self._make_world()
@@ -296,30 +330,9 @@ class Session:
             simulation = json.dumps({"variant": self.variant or "bare", "faults": self.faults, "history": world.history()})
             manager = ResourceManager(library_for(world))
         else:
-            manager = _visa(self.bench.visa_library)
-        links: list[Closable] = []
-        instruments: dict[str, Any] = {}
-        identities: dict[str, str] = {}
-        try:
-            for role in ROLES:
-                section = getattr(self.bench, role)
-                entry = find(section.model, role)
-                instruments[role], link = entry.connect(manager, section.resource, clock)
-                links.append(link)
-                identities[role] = _identify(entry, instruments[role], section.resource)
-        except BaseException as error:
-            for link in links:
-                link.close()
-            manager.close()
-            if isinstance(error, RigError):
-                error.hardware_state = "instruments were only asked who they are; nothing was set or switched"
-            raise
-        roles = Roles(
-            cast(VoltageSource, instruments["voltage_source"]),
-            cast(LaserTrigger, instruments["laser_trigger"]),
-            cast(Spectrometer, instruments["spectrometer"]),
-        )
-        return _Opened(roles, links, clock, identities, assumed, simulation, manager, world)
+            manager = visa(self.bench.visa_library)
+        instruments = open_instruments(self.bench, cast(tuple[Role, ...], roles), manager, clock)
+        return _Opened(instruments, clock, assumed, simulation, manager, world)
 
     def _make_world(self) -> Any:
         """Make the simulated bench; a film with a serial number comes with its history, which is written down from now on."""
@@ -333,12 +346,13 @@ class Session:
             )
 
     def _header(self, sequence: Sequence, what: Plan, opened: _Opened, info: SpectrometerInfo) -> RunHeader:
-        label = _now_label()
+        label = now_label()
         bench_toml, sequence_toml = self.bench.source_text, sequence.source_text
-        # the same simulated run has the same identity; a real one never happens twice
+        # the same simulated run has the same identity; one on the real clock never happens twice
         unique = json.dumps(
-            [sequence_toml, bench_toml, self.seed, self.device, self.variant, self.faults, "" if self.simulated else label]
+            [sequence_toml, bench_toml, self.seed, self.device, self.variant, self.faults, "" if self.in_process else label]
         )
+        calibration = self.bench.calibration()
         digest = hashlib.sha256(unique.encode()).hexdigest()[:8]
         return RunHeader(
             run_id=f"{slug(sequence.sample)}-{sequence.measurement}-{digest}",
@@ -347,19 +361,20 @@ class Session:
             measurement=sequence.measurement,
             mode=what.mode,
             simulated=self.simulated,
-            seed=self.seed if self.simulated else None,
-            device=" ".join([self.device or "nominal", *([self.variant] if self.variant else [])]) if self.simulated else "",
+            seed=self.seed if self.in_process else None,
+            device=" ".join([self.device or "nominal", *([self.variant] if self.variant else [])]) if self.in_process else "",
             sequence_toml=sequence_toml,
             bench_toml=bench_toml,
-            programs_json=json.dumps([program_text(one.programs) for one in what.blocks[:100]]),
-            identities_json=json.dumps(opened.identities),
-            versions_json=json.dumps(_versions()),
+            programs_json=json.dumps(program_texts(what.blocks)),
+            identities_json=json.dumps({role: str(who) for role, who in opened.instruments.identities.items()}),
+            versions_json=json.dumps(versions()),
             environment_json=self.bench.environment.model_dump_json(),
             wavelength_nm=info.wavelength_nm,
             nonlinearity=info.nonlinearity,
             wall_start_label=label,
             assumed_json=opened.assumed,
             simulation_json=opened.simulation,
+            calibration_toml="" if calibration is None else calibration.text(),
         )
 
 
@@ -391,75 +406,10 @@ def _check_simulated(device: str | None, variant: str | None, faults: tuple[str,
             _parsed_faults(faults, 0)
 
 
-def facts(bench: Bench) -> Facts:
-    """What the bench's models are capable of, from their drivers.
-
-    Raises
-    ------
-    ConfigError  there is no driver for a model
-    """
-    source = cast(type[VoltageSource], find(bench.voltage_source.model, "voltage_source").kind)
-    find(bench.laser_trigger.model, "laser_trigger")
-    spectrometer = cast(type[Spectrometer], find(bench.spectrometer.model, "spectrometer").kind)
-    return Facts(
-        source_step_ns=source.step_time_ns,
-        source_max_points=source.max_list_points,
-        # a short exposure does not make frames come faster than the model's least frame period
-        spectrometer_readout_ns=max(
-            spectrometer.readout_ns,
-            spectrometer.frame_period_min_ns - round(bench.spectrometer.integration_time_s * 1e9),
-        ),
-        integration_min_ns=spectrometer.integration_min_ns,
-        integration_max_ns=spectrometer.integration_max_ns,
-    )
-
-
-def program_text(programs: Any) -> dict[str, str]:
-    """One line per instrument: what it is loaded with."""
-    return {"source": str(programs.source), "trigger": str(programs.trigger), "spectrometer": str(programs.spectrometer)}
-
-
 def _bench(bench: Bench | Path | str | None) -> Bench:
     if bench is None:
         return default_bench()
     return bench if isinstance(bench, Bench) else read_bench(Path(bench))
-
-
-def _visa(library: str) -> ResourceManager:
-    try:
-        return ResourceManager(library)
-    except (OSError, ValueError) as error:
-        raise InstrumentError(
-            f"The VISA library {library} cannot be opened: {error}",
-            where="visa_library in the bench file",
-            next_step='install it, name its file, or use visa_library = "@py" with the resources that PyVISA-py knows',
-        ) from error
-
-
-def _identify(entry: DriverEntry, instrument: Any, resource: str) -> str:
-    where = f"{entry.role.replace('_', ' ')} at {resource}"
-    try:
-        identity = instrument.identify()
-    except RigError as error:
-        error.where = where  # the driver does not know its address
-        raise
-    if not entry.matches(f"{identity.maker},{identity.model},{identity.serial},{identity.firmware}"):
-        raise WrongIdentity(
-            f"At {resource} answers {identity}; the bench file says {entry.model}.",
-            where=where,
-            hardware_state="only its identity was asked, nothing was set or switched",
-            next_step="correct the resource or the model in the bench file, or the address on the instrument",
-        )
-    return str(identity)
-
-
-def _safe_again(roles: Roles, error: BaseException) -> SafeReport:
-    """Everything off after a failed preparation, and the error told so."""
-    report = make_safe(roles.by_name())
-    if isinstance(error, RigError):
-        error.hardware_state = str(report)
-    report.raise_if_unsafe()
-    return report
 
 
 def _folder(out: Path) -> Path:
@@ -468,20 +418,3 @@ def _folder(out: Path) -> Path:
     except OSError:
         pass  # the run file's own probe says what is wrong with the folder
     return out
-
-
-def _now_label() -> str:
-    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
-    root = Path(__file__).resolve().parent.parent
-    if (root / ".git").exists():
-        try:
-            command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
-            described = subprocess.run(command, capture_output=True, text=True, timeout=5)  # noqa: S603 - fixed words
-            versions["git"] = described.stdout.strip()
-        except (OSError, subprocess.TimeoutExpired):
-            versions["git"] = "unknown"
-    return versions

@@ -84,8 +84,11 @@ def shot_pattern(
     pulse_delay_ns: int,
     exposure_delay_ns: int,
     source_step_ns: int | None,
+    laser_runs_free: bool = False,
 ) -> ShotPattern:
     """Place the triggers of one shot: the pulse in the middle of its window, the window after the source has settled.
+
+    A laser that is its own clock cannot be told when to fire: its sync edge is the start of the shot, `laser_ns` 0.
 
     Parameters
     ----------
@@ -95,7 +98,7 @@ def shot_pattern(
     """
     earliest_ns = 0 if source_step_ns is None else source_step_ns
     open_ns = max(earliest_ns, pulse_delay_ns - integration_ns // 2, exposure_delay_ns)
-    pulse_ns = open_ns + integration_ns // 2
+    pulse_ns = pulse_delay_ns if laser_runs_free else open_ns + integration_ns // 2
     return ShotPattern(
         period_ns=period_ns,
         spectrometer_ns=open_ns - exposure_delay_ns,

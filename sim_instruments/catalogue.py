@@ -15,6 +15,7 @@ import numpy as np
 import sim_instruments
 from sim_instruments.beam import Beam
 from sim_instruments.persona import Persona
+from sim_instruments.spectrograph import OCEAN_FX, Geometry
 
 if TYPE_CHECKING:
     from sim_instruments.light_path import LightPath
@@ -59,12 +60,14 @@ class PersonaEntry:
     role       what it can be on a bench
     make       makes the instrument; called once per world
     resource   a VISA resource name as this model would have it, for benches that name none
+    geometry   of the detector that the light ends on, where the model is a spectrometer
     """
 
     model: str
     role: str
     make: Callable[[Surroundings], Persona]
     resource: str
+    geometry: Geometry = OCEAN_FX
 
 
 @cache

@@ -8,16 +8,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sim_instruments.device_store import DeviceStore, default_folder
+from sim_instruments.serve_command import BenchSource, add_options, serve
 
 
-def main(words: Sequence[str]) -> int:
-    """Do one command; return its exit code."""
+def main(words: Sequence[str], benches: BenchSource) -> int:
+    """Do one command; return its exit code. `benches` reads and writes bench files."""
     parser = argparse.ArgumentParser(prog="rig sim", description="The simulated bench.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     devices = commands.add_parser("devices", help="films that have a history, and what they have been through")
     devices.add_argument("--state", type=Path, default=None, metavar="DIR", help="folder of the histories (default: your own)")
     devices.add_argument("--json", action="store_true", help="one JSON object per line")
     devices.set_defaults(do=_devices)
+    server = commands.add_parser("serve", help="the whole bench as TCP servers on 127.0.0.1, for programs of any kind")
+    add_options(server)
+    server.set_defaults(do=lambda options: serve(options, benches))
     options = parser.parse_args(words)
     return options.do(options)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sim_instruments.film.current import SOUND, Contact
 from sim_instruments.persona import OutputPulses, TimesNs
-from sim_instruments.spectrograph import PIXELS, PSF_FWHM_NM
+from sim_instruments.spectrograph import PSF_FWHM_NM
 
 if TYPE_CHECKING:
     from sim_instruments.world import World
@@ -268,8 +268,8 @@ class StrayLight:
 
     Parameters
     ----------
-    per_fluence  counts per uJ/cm2, (2136,)
-    room_per_s   mean counts per second of the room, (2136,)
+    per_fluence  counts per uJ/cm2, (pixels,)
+    room_per_s   mean counts per second of the room, (pixels,)
     """
 
     onset_ns: int
@@ -303,7 +303,7 @@ class TooMuchLight:
 def _bad_pixels(world: "World", case: Case) -> None:
     """`severity` pixels, every other time one of them on the line."""
     path, random = world.light_path, case.random
-    pixels = random.choice(PIXELS, round(case.severity), replace=False)
+    pixels = random.choice(path.spectrograph.pixels, round(case.severity), replace=False)
     on_line = int(np.searchsorted(path.spectrograph.true_wavelength_nm, LINE_NM))
     if random.random() < 0.5 and on_line not in pixels:
         pixels[0] = on_line

@@ -22,7 +22,7 @@ from sim_instruments.keithley_2400_meter import Keithley2400Quirks, Noise, Sourc
 from sim_instruments.keithley_2400_output import OutputStage
 from sim_instruments.keithley_2400_status import TEXTS
 from sim_instruments.persona import Edges, OutputPulses, Persona, Terminal
-from sim_instruments.scpi import MessageStream, ScpiError, Unit
+from sim_instruments.scpi import OVERRUN, MessageStream, ScpiError, Unit
 
 __all__ = ["KNOWINGLY_ABSENT", "Keithley2400Persona", "Keithley2400Quirks"]
 
@@ -298,6 +298,9 @@ class Keithley2400Persona:
     # --- messages
 
     def _parse(self, text: str) -> None:
+        if text is OVERRUN:
+            self.meter.status.report(-363)
+            return
         parsed = parse(text)
         self._queue.append(_Message(deque(parsed.units), parsed.error))
 

@@ -12,7 +12,7 @@ from sim_instruments.film.film import Film
 from sim_instruments.film.spectra import se_band
 from sim_instruments.laser import PumpLaser
 from sim_instruments.persona import Edges
-from sim_instruments.spectrograph import PIXELS, Spectrograph
+from sim_instruments.spectrograph import Spectrograph
 
 Floats = NDArray[np.float64]
 TimesNs = NDArray[np.int64]
@@ -66,10 +66,10 @@ PulseFault = Callable[[TimesNs, Floats], tuple[TimesNs, Floats]]
 """From the times and fluences (n,) that the laser ought to give to those that it gives, in the order of time."""
 
 LightFault = Callable[[Singles, TimesNs, TimesNs, Floats], None]
-"""Changes the light (n, 2136), in counts, of exposures [open, close) that the laser hit with so much fluence, (n,) each."""
+"""Changes the light (n, pixels), in counts, of exposures [open, close) that the laser hit with so much fluence, (n,) each."""
 
 CountFault = Callable[[NDArray[np.uint16], TimesNs], None]
-"""Changes the raw counts (n, 2136) of exposures opened at (n,)."""
+"""Changes the raw counts (n, pixels) of exposures opened at (n,)."""
 
 
 class LightPath:
@@ -114,12 +114,12 @@ class LightPath:
         self._waiting_fluence = np.concatenate([self._waiting_fluence, fluence])
 
     def expose(self, open_ns: TimesNs, close_ns: TimesNs) -> NDArray[np.uint16]:
-        """Raw counts uint16 (n, 2136) of the exposures [open, close), all over by now, in non-decreasing order.
+        """Raw counts uint16 (n, pixels) of the exposures [open, close), all over by now, in non-decreasing order.
 
         Light of several pulses in one exposure adds up; a pulse outside every exposure is lost, but has bleached the film.
         """
         if not len(open_ns):
-            return np.empty((0, PIXELS), np.uint16)
+            return np.empty((0, self.spectrograph.pixels), np.uint16)
         if open_ns[0] < self._over_ns:
             raise ValueError(f"an exposure from {open_ns[0]} ns, but time up to {self._over_ns} ns is over")
         starts = range(0, len(open_ns), BLOCK)
@@ -144,7 +144,8 @@ class LightPath:
         self._over_ns = int(close_ns[-1])
         light, window = self._light(_gathered(emission, first, end)), self._window
         if self.light_faults:
-            light, window = np.pad(light, ((0, 0), (window.start, PIXELS - window.stop))), slice(0, PIXELS)
+            pixels = self.spectrograph.pixels
+            light, window = np.pad(light, ((0, 0), (window.start, pixels - window.stop))), slice(0, pixels)
             pumped = np.array([fluence[a:b].sum() for a, b in zip(first, end, strict=True)])
             for disturb in self.light_faults:
                 disturb(light, open_ns, close_ns, pumped)

@@ -97,6 +97,10 @@ class RequestStream:
     def __init__(self) -> None:
         self._bytes = bytearray()
 
+    def __len__(self) -> int:
+        """Bytes of the request that has begun."""
+        return len(self._bytes)
+
     def clear(self) -> None:
         """Forget a request that has begun."""
         self._bytes.clear()

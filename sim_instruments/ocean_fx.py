@@ -110,6 +110,7 @@ class OceanFxPersona:
     serial          as the instrument reports it
     clock_ppm       how much its microsecond counter is fast (ppm)
     clock_start_us  reading of that counter at world time 0 (us)
+    wire_time       whether answers take time to reach the host; on a real wire that is the wire's own
     """
 
     def __init__(
@@ -120,8 +121,10 @@ class OceanFxPersona:
         clock_ppm: float = 8.0,
         clock_start_us: int = 1_834_207_113,
         quirks: OceanFxQuirks = OceanFxQuirks(),
+        wire_time: bool = True,
     ) -> None:
         self._optics = optics
+        self._latency_ns, self._byte_ns = (REPLY_LATENCY_NS, NS_PER_BYTE) if wire_time else (0, 0)
         self._serial = serial.encode("ascii")
         self._quirks = quirks
         self._acquisition = Acquisition(optics, DeviceClock(clock_start_us, clock_ppm))
@@ -283,7 +286,7 @@ class OceanFxPersona:
 
     def _arrival_ns(self, t_ns: int, data_bytes: int) -> int:
         """When a reply decided on at `t_ns` has reached the host."""
-        return max(t_ns + REPLY_LATENCY_NS, self._line_free_ns) + (FRAME_BYTES + data_bytes) * NS_PER_BYTE
+        return max(t_ns + self._latency_ns, self._line_free_ns) + (FRAME_BYTES + data_bytes) * self._byte_ns
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -469,5 +472,8 @@ def _pixels_answer(records: list[Records]) -> bytes:
 
 
 PERSONA = PersonaEntry(
-    "ocean-fx", "spectrometer", lambda around: OceanFxPersona(around.light_path), "TCPIP::192.0.2.21::57357::SOCKET"
+    "ocean-fx",
+    "spectrometer",
+    lambda around: OceanFxPersona(around.light_path, wire_time=around.wire_time),
+    "TCPIP::192.0.2.21::57357::SOCKET",
 )

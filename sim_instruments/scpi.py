@@ -84,6 +84,7 @@ STANDARD_ERRORS: dict[int, str] = {
 }
 NO_ERROR = '0,"No error"'
 MNEMONIC_LIMIT = 12  # IEEE 488.2
+SUFFIX_DIGITS = 9  # more than any channel or line has
 
 
 class ScpiError(Exception):
@@ -124,20 +125,50 @@ class ErrorQueue:
         return f'{code},"{self.texts[code]}"'
 
 
-class MessageStream:
-    """Cuts a byte stream into messages at LF or CR, whatever the segmentation; empty messages vanish."""
+INPUT_LIMIT_BYTES = 16_384  # of one message; assumed, the manuals read give no number
+OVERRUN = "\0overrun"  # for a message that was too long, to be compared with `is`; parsed it is an invalid character
 
-    def __init__(self) -> None:
-        self._rest = b""
+
+class MessageStream:
+    """Cuts a byte stream into messages at LF or CR, whatever the segmentation; empty messages vanish.
+
+    A message longer than `limit` bytes is dropped up to its end; OVERRUN stands in its place as soon as it is too long.
+    """
+
+    def __init__(self, limit: int = INPUT_LIMIT_BYTES) -> None:
+        self._limit = limit
+        self._rest = bytearray()
+        self._dropping = False
+
+    def __len__(self) -> int:
+        """Bytes of the message that has no end yet."""
+        return len(self._rest)
 
     def feed(self, data: bytes) -> list[str]:
-        """Return the messages completed by `data`."""
-        *complete, self._rest = re.split(rb"[\r\n]", self._rest + data)
-        return [text for raw in complete if (text := raw.decode("latin-1").strip())]
+        """Return the messages completed by `data`, and OVERRUN for each that has become too long."""
+        messages: list[str] = []
+        *ended, rest = re.split(rb"[\r\n]", data)
+        for piece in ended:
+            self._take(piece, messages)
+            if text := self._rest.decode("latin-1").strip():
+                messages.append(text)
+            self.clear()
+        self._take(rest, messages)
+        return messages
 
     def clear(self) -> None:
         """Forget the unfinished message."""
-        self._rest = b""
+        self._rest.clear()
+        self._dropping = False
+
+    def _take(self, piece: bytes, messages: list[str]) -> None:
+        if self._dropping:
+            return
+        self._rest += piece
+        if len(self._rest) > self._limit:
+            self._rest.clear()
+            self._dropping = True
+            messages.append(OVERRUN)
 
 
 def split_outside(text: str, separator: str) -> list[str]:
@@ -189,7 +220,7 @@ class _Node(Generic[T]):
     query: T | None = None
 
 
-_SPEC_NODE = re.compile(r"(?P<optional>\[)?:?(?P<name>\*?[A-Z]+[a-z]*)(?P<suffix>\[1\]|#|\d+)?\]?")
+_SPEC_NODE = re.compile(r"(?P<optional>\[)?:?(?P<name>\*?[A-Z]+(?:\d[A-Z])?[a-z]*)(?P<suffix>\[1\]|#|\d+)?\]?")
 _HEADER = re.compile(r"(?P<root>:?)(?P<path>\*?[A-Za-z]\w*(?::[A-Za-z]\w*)*)(?P<query>\??)(?P<rest>.*)", re.DOTALL)
 
 
@@ -206,8 +237,9 @@ class CommandTree(Generic[T]):
     numeric suffix 1, `#` a variable numeric suffix, `?` at the end for the query form.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mnemonic_limit: int = MNEMONIC_LIMIT) -> None:
         self._root: _Node[T] = _Node()
+        self._mnemonic_limit = mnemonic_limit
 
     def add(self, spec: str, entry: T) -> None:
         """Make `entry` the meaning of a header."""
@@ -254,7 +286,7 @@ class CommandTree(Generic[T]):
         rest = header["rest"]
         if rest and not header["query"] and not rest[0].isspace():
             raise ScpiError(-111 if rest[0] not in ":?*" else -110)
-        if any(len(name) > MNEMONIC_LIMIT for name in names):
+        if any(len(name) > self._mnemonic_limit for name in names):
             raise ScpiError(-112)
         common = names[0].startswith("*")
         full = names if common or header["root"] else path + names
@@ -274,6 +306,8 @@ class CommandTree(Generic[T]):
                 child = node.children.get(stem + "#")
                 if child is None:
                     raise ScpiError(-114 if stem != name and stem in node.children else -113)
+                if len(name) - len(stem) > SUFFIX_DIGITS:
+                    raise ScpiError(-114)
                 suffixes.append(int(name[len(stem) :] or "1"))
             node = child
         return node, tuple(suffixes)
@@ -284,6 +318,7 @@ class CommandTree(Generic[T]):
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)\s*([eE]\s*[+-]?\d+)?")
 LIMIT_WORDS = ("MINimum", "MAXimum", "DEFault")
 _RADIX = {"H": 16, "Q": 8, "B": 2}
+_NONDECIMAL = re.compile(r"#([hH][0-9A-Fa-f]+|[qQ][0-7]+|[bB][01]+)")
 
 
 def single(params: Sequence[str]) -> str:
@@ -304,10 +339,12 @@ def parse_number(text: str) -> float:
     if text[0] == "(":
         raise ScpiError(-178)
     if text[0] == "#":
+        if not _NONDECIMAL.fullmatch(text):
+            raise ScpiError(-168)
         try:
-            return float(int(text[2:], _RADIX[text[1:2].upper()]))
-        except (KeyError, ValueError, OverflowError):
-            raise ScpiError(-168) from None
+            return float(int(text[2:], _RADIX[text[1].upper()]))
+        except OverflowError:
+            raise ScpiError(-222) from None
     if text[0].isalpha():
         raise ScpiError(-148)
     if not _NUMBER.fullmatch(text):

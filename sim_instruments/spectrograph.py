@@ -1,6 +1,7 @@
-"""An edge-emission spectrograph of 2136 pixels: from photons per nm to raw counts."""
+"""An edge-emission spectrograph, of 2136 pixels unless it has another geometry: from photons per nm to raw counts."""
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import Polynomial
@@ -35,6 +36,23 @@ BEND = (-0.035, 0.010)
 BLOCK = 32  # frames at a time, so that they stay in the cache
 
 
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What distinguishes one model's detector from another's; all else is taken to be alike (assumed).
+
+    Parameters
+    ----------
+    pixels           as sent, those that see no light included
+    true_wavelength  c0..c3 of wavelength (nm) = sum c_i pixel^i
+    """
+
+    pixels: int = PIXELS
+    true_wavelength: tuple[float, float, float, float] = TRUE_WAVELENGTH
+
+
+OCEAN_FX = Geometry()
+
+
 class Spectrograph:
     """Optics, detector and converter of one instrument. Figures: assumed, of the order of an Ocean FX.
 
@@ -54,21 +72,23 @@ class Spectrograph:
         serial: str = "OFX00001",
         warming_k: float = 0.0,
         noise: DetectorNoise | None = None,
+        geometry: Geometry = OCEAN_FX,
     ) -> None:
         digest = hashlib.sha256(f"spectrograph/{serial}".encode()).digest()
         pattern = np.random.default_rng(int.from_bytes(digest[:16], "big"))
-        self.true_wavelength_nm = np.polynomial.polynomial.polyval(np.arange(PIXELS), TRUE_WAVELENGTH)
+        self.pixels = pixels = geometry.pixels
+        self.true_wavelength_nm = np.polynomial.polynomial.polyval(np.arange(pixels), geometry.true_wavelength)
         offset_error, slope_error = (pattern.standard_normal(2) * CALIBRATION_ERROR).tolist()
-        c0, c1, c2, c3 = TRUE_WAVELENGTH
+        c0, c1, c2, c3 = geometry.true_wavelength
         self.wavelength_coefficients = (c0 + offset_error, c1 + slope_error, c2, c3)
         self.nonlinearity_coefficients = _nonlinearity()
-        self._response = 1 + RESPONSE_PATTERN * pattern.standard_normal(PIXELS)
-        offset = OFFSET_COUNTS + OFFSET_COUNTS_PER_K * warming_k + OFFSET_PATTERN_COUNTS * pattern.standard_normal(PIXELS)
-        self.hot_pixels = np.sort(pattern.choice(PIXELS, HOT_PIXELS, replace=False))
+        self._response = 1 + RESPONSE_PATTERN * pattern.standard_normal(pixels)
+        offset = OFFSET_COUNTS + OFFSET_COUNTS_PER_K * warming_k + OFFSET_PATTERN_COUNTS * pattern.standard_normal(pixels)
+        self.hot_pixels = np.sort(pattern.choice(pixels, HOT_PIXELS, replace=False))
         offset[self.hot_pixels] += pattern.uniform(*HOT_COUNTS, HOT_PIXELS)
         self._offset_to_round = (offset + 0.5).astype(np.float32)  # the converter's rounding, done by truncation
         self._noise = FreshNoise(seed) if noise is None else noise
-        self._frame = np.empty((BLOCK, PIXELS), np.float32)
+        self._frame = np.empty((BLOCK, pixels), np.float32)
 
     def window(self, low_nm: float, high_nm: float) -> slice:
         """Return the pixels whose true wavelength lies in the range."""
@@ -87,13 +107,13 @@ class Spectrograph:
         return counts.astype(np.float32)
 
     def read(self, light: Singles, window: slice, exposure_s: Floats) -> Counts:
-        """Return raw counts (n, 2136) of exposures that last `exposure_s` (n,) and collect `light` (n, w) counts in `window`.
+        """Return raw counts (n, pixels) of exposures that last `exposure_s` (n,) and collect `light` (n, w) counts in `window`.
 
         `light` is used up. Outside the window there is only dark current, and the bend of the response acts on its mean alone
         (the noise's share is below 0.001 counts).
         """
         n = len(exposure_s)
-        raw = np.empty((n, PIXELS), np.uint16)
+        raw = np.empty((n, self.pixels), np.uint16)
         for start in range(0, n, BLOCK):
             rows = slice(start, start + BLOCK)
             self._read_block(light[rows], window, exposure_s[rows], raw[rows])

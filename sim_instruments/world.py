@@ -24,7 +24,7 @@ from sim_instruments.film.film import Film
 from sim_instruments.laser import LaserClock, PumpLaser
 from sim_instruments.light_path import LightPath
 from sim_instruments.persona import Edges, OutputPulses, Persona, TimesNs
-from sim_instruments.spectrograph import PIXELS, Spectrograph
+from sim_instruments.spectrograph import Spectrograph
 
 LASER_INPUT_MIN_V = 2.0  # TTL, assumed
 BENCH_NAME = "simulated"  # fixes by how much the entered spot area is wrong
@@ -150,8 +150,10 @@ class World:
             self.beam,
         )
         noise_seed = int(light_seed.generate_state(1)[0])
-        noise = PooledNoise(noise_seed, PIXELS) if pooled_noise else None
-        self.light_path = LightPath(laser, self.film, Spectrograph(noise_seed, noise=noise), self.beam)
+        geometry = find(description["spectrometer"]["model"], "spectrometer").geometry
+        noise = PooledNoise(noise_seed, geometry.pixels) if pooled_noise else None
+        spectrograph = Spectrograph(noise_seed, noise=noise, geometry=geometry)
+        self.light_path = LightPath(laser, self.film, spectrograph, self.beam)
         roles = [role for role in (*OPTIONAL_ROLES, *REQUIRED_ROLES) if role in REQUIRED_ROLES or role in description]
         seeds = {"voltage_source": source_rng}
         seeds |= dict(zip((*OPTIONAL_ROLES, *REQUIRED_ROLES[1:]), other_rngs, strict=True))
@@ -175,6 +177,7 @@ class World:
         self.cables: list[Cable] = [
             Cable(cable["from"], cable["to"], cable["load"] == "high_z") for cable in description["cables"]
         ]
+        self.pulses_carried = 0  # along all cables so far: whether anything runs
         self._load_changes: list[int] = []
         self._t_ns = self._coasted_ns = START_NS
         self._run(START_NS)
@@ -262,17 +265,23 @@ class World:
         # delay generator -> source): a source that waits for an edge takes one from earlier in this stretch at its own time.
         # Light is collected last, when every pulse up to t has left the laser.
         due = [role for role in self.personas if role not in LAST]
+        faulty = any(cable.fault is not None for cable in self.cables)
+        voltages = len(self.terminal.record.t_ns)
         since_ns = dict.fromkeys(due, self._t_ns)
         if self._laser_clock is not None:
             self._carry(MASTER, self._laser_clock.run_until(t_ns), self._t_ns, t_ns)
         while due:
             role = due.pop(0)
-            reached = self._carry(role, self.personas[role].run_until(t_ns), since_ns[role], t_ns)
+            emitted = self.personas[role].run_until(t_ns)
+            if not faulty and not any(map(len, emitted.values())):
+                continue
+            reached = self._carry(role, emitted, since_ns[role], t_ns)
             since_ns[role] = t_ns  # a faulty cable makes pulses of its own once
             due += [other for other in reached if other not in due]
         # A voltage that came up in this stretch may have broken the film in it; unless the source has noticed by itself, it
-        # does so now, before the light is collected.
-        broken_ns = self.film.next_change_ns(self._t_ns, t_ns - 1)
+        # does so now, before the light is collected. Under the old voltage nothing changes: that has been asked before.
+        changed = len(self.terminal.record.t_ns) > voltages
+        broken_ns = self.film.next_change_ns(self._t_ns, t_ns - 1) if changed else None
         if broken_ns is not None:
             self._load_changed(max(broken_ns, self.terminal.record.t_ns[-1]))
         for role in LAST:
@@ -293,6 +302,7 @@ class World:
                 pulses = cable.fault(pulses, since_ns, t_ns)
             if not len(pulses):
                 continue
+            self.pulses_carried += len(pulses)
             receiver, _, connector = cable.target.partition(".")
             edges = cable.edges(pulses)
             if receiver != "laser":

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from rig.analysis.correction import MeanSpectra, mean_spectra
 from rig.analysis.switching import SwitchingResult, Verdict, acceptance, reduce_switching
-from rig.bench import parse_bench
+from rig.bench import Bench, parse_bench
 from rig.config_file import parse_document
+from rig.fluence_record import FluenceRecord, fluence_record
 from rig.reduction import chunks, usable
 from rig.report.summary import results_json
 from rig.runfile import Flag, Results, Run, open_run
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SwitchingRecord:
-    """A run reduced: `result` None when no frame can be used (nothing assigned, no dark frames); `reason` says why."""
+    """A run reduced: `result` None when no frame can be used (nothing assigned, no dark frames); `reason` says why.
+
+    `fluence` is None on a bench without an energy meter.
+    """
 
     run: Run
     means: MeanSpectra | None
     result: SwitchingResult | None
     reason: str
+    fluence: FluenceRecord | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -35,9 +40,10 @@ class SwitchingRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as plain numbers; every value null when there is no result."""
+        fluence = {"fluence": None if self.fluence is None else self.fluence.as_json()}
         if self.result is None:
-            return without_result(self.reason)
-        return {**results_json(self.result), "switched": self.result.switched, "reason": self.result.reason}
+            return {**without_result(self.reason), **fluence}
+        return {**results_json(self.result), "switched": self.result.switched, "reason": self.result.reason, **fluence}
 
     def stored(self, text: str) -> Results:
         """What the finished file keeps: the results as JSON `text`, mean spectra per state."""
@@ -98,18 +104,18 @@ class _Shown:
 
 def without_result(reason: str) -> dict[str, Any]:
     """Return the plain numbers of a run that gives none, every value null."""
-    return {**results_json(None), "switched": None, "reason": reason}
+    return {**results_json(None), "switched": None, "reason": reason, "fluence": None}
 
 
-def reduce_switching_run(run: Run, psf_nm: float) -> SwitchingRecord:
-    """Reduce a run file; `psf_nm` is the spectrograph's own line width (nm)."""
-    dark = run.dark
+def reduce_switching_run(run: Run, bench: Bench) -> SwitchingRecord:
+    """Reduce a run file; the spectrograph's line width and the energy meter's scale are those of the bench."""
+    dark, fluence = run.dark, fluence_record(run, bench)
     if dark is None:
-        return SwitchingRecord(run, None, None, "the run ended before its dark frames were taken")
+        return SwitchingRecord(run, None, None, "the run ended before its dark frames were taken", fluence)
     rows = run.frames()
     use = usable(rows["flags"])
     if not use.any():
-        return SwitchingRecord(run, None, None, "no frame is assigned to a shot, settled and unflagged")
+        return SwitchingRecord(run, None, None, "no frame is assigned to a shot, settled and unflagged", fluence)
     batches = ((spectra, rows["state"][part], rows["cycle"][part], use[part]) for part, spectra in chunks(run))
     means = mean_spectra(batches, dark.mean, run.header.nonlinearity, dark.hot)
     result = reduce_switching(
@@ -120,9 +126,9 @@ def reduce_switching_run(run: Run, psf_nm: float) -> SwitchingRecord:
         rows["state"],
         rows["cycle"],
         use,
-        psf_fwhm_nm=psf_nm,
+        psf_fwhm_nm=bench.spectrometer.psf_nm,
     )
-    return SwitchingRecord(run, means, result, "")
+    return SwitchingRecord(run, means, result, "", fluence)
 
 
 def record_of(path: Path) -> SwitchingRecord:
@@ -134,7 +140,7 @@ def record_of(path: Path) -> SwitchingRecord:
     """
     run = open_run(path)
     bench = parse_bench(parse_document(run.header.bench_toml, path))
-    return reduce_switching_run(run, bench.spectrometer.psf_nm)
+    return reduce_switching_run(run, bench)
 
 
 def _time_s(rows: NDArray[np.void]) -> NDArray[np.float64]:

@@ -173,6 +173,8 @@ class BiasHistory:
         Under the present voltage; to be asked before `since` is forgotten.
         """
         self._advance(until_ns)
+        if self._nodes[-1].t_ns <= since_ns:  # whatever is scheduled has a node
+            return None
         due = [next_ns for next_ns in self._scheduled(since_ns) if next_ns <= until_ns]
         broken = bisect_left(self._nodes, True, key=self._broken)
         if broken < len(self._nodes) and since_ns < self._nodes[broken].t_ns <= until_ns:

@@ -30,7 +30,7 @@ from drivers.roles import (
     Spectrometer,
     VoltageSource,
 )
-from rig.bench import default_bench
+from rig.bench import OPTIONAL_ROLES, default_bench
 from sim_instruments.keithley_2400 import Keithley2400Persona, Keithley2400Quirks
 from sim_instruments.persona import Edges, OutputPulses, Persona
 from sim_instruments.visa_library import library_for
@@ -39,6 +39,10 @@ from sim_instruments.world import FaultyCable, World
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
 LIMITS = SourceLimits(-20.0, 20.0, 1e-3)
 GPIB, LINE = "GPIB0::7::INSTR", "TCPIP::192.0.2.7::4001::SOCKET"  # with a device clear, and without
+SERIAL = "ASRL/dev/ttyUSB7::INSTR"
+RAW_USB = "USB0::0x2457::0x1022::USB4C00123::RAW"
+USBTMC = "USB0::0x1313::0x8078::P0004711::INSTR"
+LINK_NAMES = {GPIB: "gpib", LINE: "line", SERIAL: "serial", RAW_USB: "raw-usb", USBTMC: "usbtmc"}
 NEVER_NS = 2**62
 
 
@@ -53,7 +57,10 @@ class ModelFacts:
     command        bytes of a harmless command, complete; cut short it is half a command
     by_hand        what somebody at the front panel does: output on, fires by itself, or measures without end
     on_a_line      makes the persona for links without a device clear, where it is not the same
-    trigger_input  the source's connector for steps
+    trigger_input  the source's connector for steps, "" when it has none
+    settling_s     how long a source takes to walk to a new level; 0 when it is there at once
+    reading_a      by how much a source's reading of its current may be wrong (A)
+    reply_cut      (old, new) bytes that shorten an answer of a model whose answers have no terminator
     """
 
     resources: tuple[str, ...]
@@ -62,6 +69,9 @@ class ModelFacts:
     by_hand: bytes
     on_a_line: Callable[[World], Persona] | None = None
     trigger_input: str = ""
+    settling_s: float = 0.0
+    reading_a: float = 2e-6
+    reply_cut: tuple[bytes, bytes] = (b"\xc5\xc4\xc3\xc2", b"\xc5")
 
 
 FACTS = {
@@ -75,6 +85,14 @@ FACTS = {
         ),
         "trigger_link_1",
     ),
+    "keithley-2450": ModelFacts(
+        (LINE, GPIB),
+        b"*IDN?\n",
+        b":SENS:CURR:NPLC 0.1\n",
+        b":SOUR:VOLT:RANG 20;:SOUR:VOLT 15;:OUTP ON\n",
+        trigger_input="digital_io_1",
+    ),
+    "scpi-supply": ModelFacts((LINE, GPIB), b"*IDN?\n", b"CURR 0.001\n", b"VOLT 15\nOUTP ON\n", settling_s=0.1, reading_a=2e-5),
     "srs-dg645": ModelFacts((LINE, GPIB), b"*IDN?\n", b"BURC 17\n", b"TRAT 1000;TSRC 0\n"),
     "ocean-fx": ModelFacts(
         (LINE,),
@@ -82,13 +100,28 @@ FACTS = {
         obp.frame(0x120010, b"\x01\x00"),
         obp.frame(0x100810, b"\x01") + obp.frame(0x110110, b"\x00") + obp.frame(0x100902),
     ),
+    "ocean-usb4000": ModelFacts(
+        (RAW_USB, LINE),
+        b"\x05\x00",
+        b"\x02\xf4\x01\x00\x00",
+        b"\x02\x00\x12\x7a\x00\x0a\x03\x00\x09",
+        reply_cut=(b"USB4C00123", b"USB4C"),
+    ),
+    "thorlabs-ell14": ModelFacts((SERIAL, LINE), b"0in", b"0ma00004600", b"0ma00008C00"),
+    "thorlabs-sc10": ModelFacts((SERIAL, LINE), b"ens?\r", b"rep=17\r", b"ens\r"),
+    "thorlabs-pm100d": ModelFacts(
+        (USBTMC, LINE),
+        b"*IDN?\n",
+        b"SENS:AVER 17\n",
+        b"SENS:AVER 300;:SENS:ENER:REF 1E-7;REF:STAT 1;:SENS:CORR 10;WAV 800;ENER 2E5;:SENS:PEAK 50;:CONF:FREQ;:MEAS:FREQ?\n",
+    ),
 }
 
 
 def of_role(role: str) -> list[Any]:
     """Parameters (entry, resource) for every driver of a role on every link it can be on."""
     return [
-        pytest.param((entry, resource), id=f"{entry.model}-{'line' if resource == LINE else 'gpib'}")
+        pytest.param((entry, resource), id=f"{entry.model}-{LINK_NAMES[resource]}")
         for entry in entries()
         if entry.role == role and entry.build is not None
         for resource in FACTS[entry.model].resources
@@ -189,7 +222,9 @@ class Wire:
 
 
 class RoleBench:
-    """The default bench, with `entry` in its role on `resource`.
+    """Source, laser trigger and spectrometer of the default bench, with `entry` in its role on `resource`.
+
+    The beam is free: of attenuator, shutter and energy meter only the one that `entry` is.
 
     Parameters
     ----------
@@ -199,15 +234,17 @@ class RoleBench:
     def __init__(
         self, entry: DriverEntry | None = None, resource: str = GPIB, *, seed: int = 1, timeout_s: float = 2.0
     ) -> None:
-        description = default_bench().description()
+        description = {key: part for key, part in default_bench().description().items() if key not in OPTIONAL_ROLES}
+        description["pump"] = {**description["pump"], "fluence_uj_cm2": 40.0}
         if entry is not None:
             description.setdefault(entry.role, {}).update(model=entry.model, resource=resource)
-        source_input = f"voltage_source.{FACTS[description['voltage_source']['model']].trigger_input}"
-        for cable in description["cables"]:
-            if cable["to"].startswith("voltage_source."):
-                cable["to"] = source_input
+        trigger_input = FACTS[description["voltage_source"]["model"]].trigger_input
+        for cable in [cable for cable in description["cables"] if cable["to"].startswith("voltage_source.")]:
+            cable["to"] = f"voltage_source.{trigger_input}"
+            if not trigger_input:
+                description["cables"].remove(cable)
         self.world = World(description, seed)
-        self.step_cable = self.world.cable_to(source_input)
+        self.step_cable = self.world.cable_to(f"voltage_source.{trigger_input}") if trigger_input else None
         self.wires: dict[str, Wire] = {}
         self.log: list[tuple[str, bytes]] = []
         self.entries = {role: find(description[role]["model"], role) for role in self.world.personas}
@@ -252,8 +289,9 @@ class RoleBench:
         self.wait(0.02)
 
     def steps_at(self, *t_ns: int) -> None:
-        """Edges arrive at the source's step input at these times (negative pulses of 20 us, TTL)."""
-        self.step_cable.fault = FaultyCable(invented_ns=t_ns, idle_v=2.5, active_v=0.0)
+        """Edges arrive at the source's step input, if it has one, at these times (negative pulses of 20 us, TTL)."""
+        if self.step_cable is not None:
+            self.step_cable.fault = FaultyCable(invented_ns=t_ns, idle_v=2.5, active_v=0.0)
 
     def steps_after(self, *after_s: float) -> list[int]:
         """The same, some time from now (s); returns when."""
@@ -283,6 +321,21 @@ class RoleBench:
     @property
     def voltage_v(self) -> float:
         return self.world.terminal.record.voltage_v[-1]
+
+    @property
+    def source_facts(self) -> ModelFacts:
+        return self.facts["voltage_source"]
+
+    def levels_since(self, t_ns: int) -> list[float]:
+        """Levels (V) the terminals stood at or turned at from `t_ns` on; of a source that walks, not what lies between them."""
+        voltages = self.voltages_since(t_ns)
+        if not self.source_facts.settling_s:
+            return voltages
+        kept = voltages[:1]
+        for before, here, after in zip(voltages, voltages[1:], voltages[2:], strict=False):
+            if (here - before) * (after - here) < 0:
+                kept.append(here)
+        return [*kept, *voltages[1:][-1:]]
 
     def voltages_since(self, t_ns: int) -> list[float]:
         """Terminal voltages (V) from `t_ns` on, the one at `t_ns` first."""
@@ -341,10 +394,13 @@ def _hold(bench: RoleBench) -> None:
     bench.source.prepare(LIMITS)
     bench.source.load(HoldLevel(20.0))
     bench.source.arm()
+    bench.wait(bench.source_facts.settling_s)
     assert bench.voltage_v == 20.0
 
 
 def _list_loaded(bench: RoleBench) -> None:
+    if not bench.source.max_list_points:
+        pytest.skip("walks no list")
     bench.source.prepare(LIMITS)
     bench.source.load(LevelList((20.0, 10.0, -20.0, 0.0), FIRST_LINE))
 

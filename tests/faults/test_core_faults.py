@@ -18,6 +18,7 @@ from pyvisa import ResourceManager
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "run"))
 from bench_truth import truth_of, wrong_frames
+from other_benches import nothing_in_the_beam, other_bench
 
 from drivers.errors import ComplianceReached, InstrumentError, RecordError
 from drivers.link import LinkState, open_link
@@ -248,8 +249,9 @@ def test_stray_pulses_do_not_spoil_the_dark(tmp_path: Path) -> None:
         t_ns = [START_NS + 7_310_000 * number for number in range(60)]
         world.cable_to(LASER).fault = FaultyCable(invented_ns=t_ns)
 
-    _, _, clean = run_on(tmp_path, lambda world: None, "gated", SHORT)
-    _, _, run = run_on(tmp_path, tamper, "gated", SHORT)
+    bench = other_bench(nothing_in_the_beam)  # a closed shutter would keep them away
+    _, _, clean = run_on(tmp_path, lambda world: None, "gated", SHORT, bench=bench)
+    _, _, run = run_on(tmp_path, tamper, "gated", SHORT, bench=bench)
     assert clean.dark is not None
     assert run.dark is not None
     assert clean.dark.frames == 100

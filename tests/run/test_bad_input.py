@@ -43,7 +43,7 @@ def test_mistakes_in_sequence_and_bench_come_together(desk: Desk) -> None:
     Path("s.toml").write_text(Path(sequence(cycles=0)).read_text("utf-8") + "volts = 3\n", encoding="utf-8")
     said = desk.rig("run", "s.toml", "--bench", bench(rate_hz='"fast"'))
     refused(said, "out-of-range", "unknown-key", "wrong-type")
-    for place in ("s.toml:10 parameters.cycles", "s.toml:13 parameters.volts", "b.toml:22 laser_trigger.rate_hz"):
+    for place in ("s.toml:10 parameters.cycles", "s.toml:13 parameters.volts", "b.toml:23 laser_trigger.rate_hz"):
         assert place in said.err
 
 
@@ -71,7 +71,7 @@ def test_hundreds_of_mistakes_still_fit_one_screen_and_all_are_in_the_json(desk:
         ({"on_s": 0.0505}, "part-of-a-shot", ("50.5 shots",)),
         ({"on_s": 61.0, "off_s": 61.0}, "on-time-above-limit", ("61 s", "60 s")),
         ({"on_s": 0.2}, "duty-above-limit", ("80 %", "60 %")),
-        ({"fluence": 41.0}, "fluence-not-available", ("41 uJ/cm2", "40 uJ/cm2", "default_bench.toml:10")),
+        ({"fluence": 161.0}, "fluence-out-of-reach", ("161 uJ/cm2", "160 uJ/cm2", "default_bench.toml:10")),
         ({"volt": "20000.0"}, "wrong-magnitude", ("mV",)),
     ],
 )

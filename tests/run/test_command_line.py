@@ -133,7 +133,7 @@ def test_json_is_the_last_line_with_exactly_its_keys(rig: Rig, mode: str) -> Non
     assert frames["planned"] == 200
     assert frames["assigned"] + frames["unassigned"] + frames["lost"] == 200
     results = told["results"]
-    assert set(results) == VALUES | {"per_cycle", "switched", "reason"}
+    assert set(results) == VALUES | {"per_cycle", "switched", "reason", "fluence"}
     assert [set(one) for one in results["per_cycle"]] == [VALUES | {"cycle"}] * 2
     for name in VALUES:
         assert set(results[name]) == {"value", "ci95", "unit"}
@@ -357,7 +357,7 @@ def test_show_tells_the_same_from_the_file_alone(rig: Rig) -> None:
     assert said.code == 0
     table = said.out[said.out.index("Results") : said.out.index("figure:")]
     assert table in ran.out
-    for words in ("SIMULATED", "short", "state: done", "206"):
+    for words in ("SIMULATED", "short", "state: done", "208"):
         assert words in said.out
     assert Path("moved.png").read_bytes() == files("*.png")[0].read_bytes()
 

@@ -57,7 +57,22 @@ def test_the_default_bench_is_the_documented_one() -> None:
             {"from": "laser_trigger.AB", "to": "spectrometer.trigger", "load": "50_ohm"},
             {"from": "laser_trigger.T0", "to": "voltage_source.trigger_link_1", "load": "high_z"},
         ],
-        "pump": {"fluence_uj_cm2": 40.0, "spot_area_cm2": 0.01},
+        "pump": {"fluence_uj_cm2": 160.0, "spot_area_cm2": 0.01},
+        "attenuator": {
+            "model": "thorlabs-ell14",
+            "resource": "ASRL/dev/ttyUSB0::INSTR",
+            "zero_deg": 0.0,
+            "extinction": 0.001,
+        },
+        "shutter": {"model": "thorlabs-sc10", "resource": "ASRL/dev/ttyUSB1::INSTR"},
+        "energy_meter": {
+            "model": "thorlabs-pm100d",
+            "resource": "USB0::0x1313::0x8078::P0004711::INSTR",
+            "wavelength_nm": 400.0,
+            "pickoff_ratio": 1.0,
+            "pickoff_uncertainty": 0.0,
+            "gain_uncertainty": 0.02,
+        },
         "laser": {"pulse_delay_s": 100e-6},
         "environment": {"temperature_c": 22.5, "humidity_percent": 41.0, "operator": "simulated"},
     }
@@ -115,14 +130,17 @@ def test_the_template_is_refused_until_it_is_filled_in_and_accepted_then() -> No
 
 
 def test_what_the_template_offers_in_comments_is_valid_too() -> None:
-    offered = re.compile(r"# (\[\[cable\]\]|\w+ = [^;]*)$")  # prose has semicolons
+    offered = re.compile(r"# (\[\[?\w+\]\]?|\w+ = [^;]*)$")  # prose has semicolons
     rows = [found[1] if (found := offered.match(row)) else row for row in new_bench_text().splitlines()]
     tables, base = tomllib.loads("\n".join(rows)), values()
     for name in ("laser", "pump", "voltage_source", "laser_trigger", "spectrometer"):
         blanks = [key for key, value in tables[name].items() if value == "FILL IN"]
         tables[name] |= {key: base[name][key] for key in blanks}
     bench = parse(tables)
-    assert bench.model_dump(exclude={"pump", "environment"}) == default_bench().model_dump(exclude={"pump", "environment"})
+    described = {"pump", "environment", "attenuator", "energy_meter"}
+    assert bench.model_dump(exclude=described) == default_bench().model_dump(exclude=described)
+    assert bench.attenuator is not None
+    assert (bench.attenuator.zero_deg, bench.attenuator.calibration) == (0.0, "fluence_calibration.toml")
     assert bench.environment.note == "film in air"
 
 
@@ -159,7 +177,7 @@ BAD = {
 
 
 def test_the_table_of_numbers_is_complete() -> None:
-    assert len(NUMBERS) == len(set(NUMBERS)) == 19
+    assert len(NUMBERS) == len(set(NUMBERS)) == 27
 
 
 @pytest.mark.parametrize(
@@ -216,6 +234,13 @@ LASER = {"from": "laser_trigger.EF", "to": "laser.trigger"}
 SPECTROMETER = {"from": "laser_trigger.AB", "to": "spectrometer.trigger"}
 STEP = {"from": "laser_trigger.T0", "to": "voltage_source.trigger_link_1", "edge": "falling", "load": "high_z"}
 PAIR = (LASER, SPECTROMETER)
+SYNC = {"from": "laser.sync", "to": "laser_trigger.EXT", "level_v": 2.5}
+
+
+def master(tables: Values) -> None:
+    tables["laser"] |= {"trigger": "master", "rate_hz": 1000.0, "clock_ppm": 20.0}
+    tables["cable"] = [dict(SPECTROMETER), dict(STEP), dict(SYNC)]
+
 
 REFUSED: dict[str, tuple[Change, set[tuple[str, str]]]] = {
     "limits reversed": (
@@ -248,7 +273,31 @@ REFUSED: dict[str, tuple[Change, set[tuple[str, str]]]] = {
         {("spectrometer.integration_time_s", "exposure-too-long")},
     ),
     "pulse after the period": (setting("laser.pulse_delay_s", 0.001), {("laser.pulse_delay_s", "pulse-too-late")}),
-    "laser on its own clock": (setting("laser.trigger", "master"), {("laser.trigger", "laser-is-master")}),
+    "laser on its own clock": (
+        lambda t: (put(t, "laser.trigger", "master"), t.pop("shutter")),
+        {
+            ("laser.trigger", "laser-is-master"),
+            ("laser.trigger", "laser-clock-missing"),
+            ("cable", "cable-missing"),
+            ("cable[0].to", "laser-trigger-driven"),
+        },
+    ),
+    "laser faster than its shots": (
+        lambda t: (master(t), put(t, "laser.rate_hz", 1001.0)),
+        {("laser.rate_hz", "laser-rate-differs")},
+    ),
+    "laser on falling edges": (
+        lambda t: (master(t), put(t, "cable[2].edge", "falling")),
+        {("cable[2].edge", "cable-edge")},
+    ),
+    "clock of a laser that has none": (
+        lambda t: (put(t, "laser.rate_hz", 1000.0), put(t, "laser.clock_ppm", 20.0)),
+        {("laser.rate_hz", "laser-clock-unused"), ("laser.clock_ppm", "laser-clock-unused")},
+    ),
+    "half of what an angle means": (
+        lambda t: t["attenuator"].pop("extinction"),
+        {("attenuator.zero_deg", "attenuator-half-known")},
+    ),
     "laser on no clock": (setting("laser.trigger", "slaver"), {("laser.trigger", "wrong-choice")}),
     "one resource for two": (
         setting("spectrometer.resource", "tcpip::192.0.2.20::5025::socket"),
@@ -322,6 +371,9 @@ ALLOWED: dict[str, Change] = {
     ),
     "limits from 0 V": setting("voltage_source.limits.voltage_v", [0.0, 20.0]),
     "exposure just below a period": setting("spectrometer.integration_time_s", 0.000999),
+    "a laser that is its own clock": master,
+    "an attenuator that is not calibrated yet": lambda t: (t["attenuator"].pop("zero_deg"), t["attenuator"].pop("extinction")),
+    "no attenuator, shutter or meter": lambda t: [t.pop(role) for role in ("attenuator", "shutter", "energy_meter")],
     "no step cable": cabled(*PAIR),
     "continuous program": cabled(
         *PAIR,
@@ -348,6 +400,7 @@ def test_all_contradictions_come_at_once() -> None:
         setting("voltage_source.limits.voltage_v", [22.0, -22.0]),
         setting("laser_trigger.rate_hz", 2000.0),
         setting("laser.trigger", "master"),
+        lambda t: t.pop("shutter"),
         cabled(STEP | {"edge": "rising", "level_v": 9.0}),
     )
     assert {reason.code for reason in refused(render_toml(tables))} == {
@@ -355,6 +408,7 @@ def test_all_contradictions_come_at_once() -> None:
         "breakdown-risk",
         "exposure-too-long",
         "laser-is-master",
+        "laser-clock-missing",
         "cable-edge",
         "cable-level",
         "cable-missing",
@@ -386,7 +440,7 @@ def test_missing_tables_are_all_named() -> None:
         ("TCPIP::192.0.2.20::inst0::INSTR", True),
         ("TCPIP::192.0.2.20:5025::SOCKET", False),
         ("ASRL3::INSTR", True),
-        ("ASRL/dev/ttyUSB0::INSTR", True),
+        ("ASRL/dev/ttyUSB7::INSTR", True),
         ("ASRLsocket://127.0.0.1:4000::INSTR", True),
         ("ASRL", False),
         ("ASRL::INSTR", False),

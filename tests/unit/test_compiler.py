@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ FACTS = Facts(
     spectrometer_readout_ns=20_000,
     integration_min_ns=10_000,
     integration_max_ns=10_000_000_000,
+    source_connector="trigger_link",
+    source_bipolar=True,
+    spectrometer_has_clock=True,
 )
 Values = dict[str, Any]
 T0_CABLE = 2
@@ -147,16 +151,98 @@ def test_stepped_is_refused_with_the_reason_that_auto_gives_for_gated(
     assert compiled("gated", bench(change), **parameters).why == "asked for by the sequence"
 
 
+SUPPLY = replace(FACTS, source_step_ns=0, source_max_points=0, source_connector="", source_bipolar=False)
+
+
+def to_digital_io(tables: Values) -> None:
+    tables["cable"][T0_CABLE].update(to="voltage_source.digital_io_2", level_v=4.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "facts", "code", "where", "said"),
+    [
+        (without_step_cable, SUPPLY, "source-cannot-step", "voltage_source.model", "keithley-2400 has no list"),
+        (lambda tables: None, SUPPLY, "source-cannot-step", "voltage_source.model", "no list that trigger edges could step"),
+        (
+            without_step_cable,
+            replace(FACTS, source_connector="digital_io"),
+            "no-cable-to-source",
+            "cable",
+            "voltage_source.digital_io_1",
+        ),
+        (
+            lambda tables: None,
+            replace(FACTS, spectrometer_has_clock=False),
+            "spectrometer-without-clock",
+            "spectrometer.model",
+            "ocean-fx has no clock",
+        ),
+    ],
+)
+def test_models_that_cannot_be_stepped_are_gated_and_the_one_reason_is_told(
+    change: Callable[[Values], object], facts: Facts, code: str, where: str, said: str
+) -> None:
+    error = refusal("stepped", bench(change), facts)
+    assert [reason.code for reason in error.reasons] == [code]
+    assert error.reasons[0].where.endswith(where)
+    what = compiled("auto", bench(change), facts)
+    assert what.mode == "gated"
+    assert said in what.why
+
+
+@pytest.mark.parametrize(
+    ("change", "facts", "said"),
+    [
+        (to_digital_io, FACTS, "keithley-2400 has no digital_io, its trigger lines are called trigger_link_1"),
+        (
+            lambda tables: None,
+            replace(FACTS, source_connector="digital_io"),
+            "has no trigger_link, its trigger lines are called digital_io_1",
+        ),
+    ],
+)
+@pytest.mark.parametrize("mode", ["gated", "stepped", "auto"])
+def test_a_cable_at_a_connector_that_the_model_does_not_have_is_refused_in_every_mode(
+    mode: Mode, change: Callable[[Values], object], facts: Facts, said: str
+) -> None:
+    error = refusal(mode, bench(change), facts)
+    assert codes(error) == {"connector-not-on-model"}
+    assert error.reasons[0].where.endswith("cable[2].to")
+    assert said in error.reasons[0].message
+
+
+def test_a_cable_left_over_at_a_source_without_inputs_forbids_nothing() -> None:
+    assert compiled("gated", bench(to_digital_io), SUPPLY).mode == "gated"
+
+
+def test_everything_that_forbids_stepping_is_told_at_once() -> None:
+    error = refusal("stepped", bench(continuous), replace(SUPPLY, spectrometer_has_clock=False), settle_s=0.004)
+    assert codes(error) == {"source-cannot-step", "spectrometer-without-clock", "settle-too-short"}
+
+
+def test_a_digital_line_steps_a_source_that_has_one() -> None:
+    source = compiled("stepped", bench(to_digital_io), replace(FACTS, source_connector="digital_io")).blocks[0].programs.source
+    assert isinstance(source, LevelList)
+    assert source.trigger_line == 2
+
+
+def test_a_unipolar_source_is_not_asked_for_less_than_zero() -> None:
+    assert compiled("gated", facts=SUPPLY, voltage_off_v=0.0).planned_shots > 0
+    error = refusal("gated", facts=SUPPLY, voltage_off_v=-0.001, voltage_on_v=0.0)
+    assert codes(error) == {"voltage-negative"}
+    assert error.reasons[0].where.endswith("voltage_off_v")
+
+
 def test_a_source_with_a_short_list_is_not_stepped() -> None:
-    few = Facts(360_000, 2, 20_000, 10_000, 10_000_000_000)
+    few = replace(FACTS, source_max_points=2)
     assert codes(refusal("stepped", facts=few)) == {"list-too-long"}
     assert compiled("auto", facts=few).mode == "gated"
 
 
 def test_a_slower_source_opens_the_window_later_or_is_not_stepped() -> None:
-    slower = Facts(450_000, 2500, 20_000, 10_000, 10_000_000_000)
+    slower = replace(FACTS, source_step_ns=450_000)
     assert compiled("stepped", facts=slower).blocks[0].timeline.pattern.open_ns >= 450_000
-    too_slow = Facts(600_000, 2500, 20_000, 10_000, 10_000_000_000)
+    too_slow = replace(FACTS, source_step_ns=600_000)
     assert "window-beyond-period" in codes(refusal("stepped", facts=too_slow))
 
 
@@ -176,7 +262,8 @@ def ulp_beyond(value: float) -> float:
         ({"on_time_s": 60.0, "off_time_s": 60.0}, {"on_time_s": 60.001, "off_time_s": 60.001}, "on-time-above-limit"),
         ({"on_time_s": 3.0}, {"on_time_s": 3.001}, "duty-above-limit"),
         ({"on_time_s": 0.3, "off_time_s": 0.2, "cycles": 999}, {"on_time_s": 0.301}, "duty-above-limit"),
-        ({"fluence_uj_cm2": 40.0}, {"fluence_uj_cm2": ulp_beyond(40.0)}, "fluence-not-available"),
+        ({"fluence_uj_cm2": 160.0}, {"fluence_uj_cm2": ulp_beyond(160.0)}, "fluence-out-of-reach"),
+        ({"fluence_uj_cm2": 0.16}, {"fluence_uj_cm2": -ulp_beyond(-0.16)}, "fluence-out-of-reach"),
         ({"cycles": 10_000, "on_time_s": 5.0, "off_time_s": 5.0}, {"cycles": 10_000, "on_time_s": 5.001}, "run-too-long"),
     ],
 )
@@ -192,12 +279,12 @@ def test_limits_hold_to_the_last_bit(allowed: dict[str, Any], refused: dict[str,
 
 
 def test_every_reason_comes_at_once_and_once() -> None:
-    error = refusal("gated", voltage_on_v=21.0, fluence_uj_cm2=41.0, on_time_s=70.0, off_time_s=2.0)
+    error = refusal("gated", voltage_on_v=21.0, fluence_uj_cm2=161.0, on_time_s=70.0, off_time_s=2.0)
     found = [reason.code for reason in error.reasons]
     assert sorted(found) == sorted(set(found))
     assert set(found) == {
         "voltage-above-limit",
-        "fluence-not-available",
+        "fluence-out-of-reach",
         "on-time-above-limit",
         "step-above-limit",
         "duty-above-limit",
@@ -207,7 +294,7 @@ def test_every_reason_comes_at_once_and_once() -> None:
 
 
 def test_an_exposure_that_the_model_cannot_make() -> None:
-    facts = Facts(360_000, 2500, 20_000, 600_000, 10_000_000_000)
+    facts = replace(FACTS, integration_min_ns=600_000)
     error = refusal("gated", facts=facts)
     assert codes(error) == {"integration-time-out-of-range"}
     assert error.reasons[0].where.endswith("spectrometer.integration_time_s")

@@ -1,0 +1,32 @@
+"""What a person reads of the pump before a run: fluence, angle of the plate, age of its calibration, shutter."""
+
+from rig.bench import Bench
+from rig.compiler import Compiled, Plan
+
+DAY_S = 86_400
+
+
+def fluence_text(what: Plan, bench: Bench, now_label: str) -> str:
+    """Say which fluences a plan asks for and what sets them."""
+    asked = sorted({one.block.fluence_uj_cm2 for one in what.blocks})
+    values = ", ".join(f"{value:g}" for value in asked[:5]) + (f" ... {asked[-1]:g}" if len(asked) > 5 else "")
+    calibration = bench.calibration()
+    if calibration is not None:
+        age_s = calibration.age_s(now_label)
+        how = "less than a day" if age_s < DAY_S else f"{age_s / DAY_S:.0f} days" if age_s >= DAY_S else "unknown"
+        source = f"attenuator, calibrated {calibration.calibrated_at} (age {how})"
+    else:
+        source = "pump as entered by hand" if bench.attenuator is None else "attenuator, zero and extinction entered by hand"
+    meter = "no energy meter" if bench.energy_meter is None else "measured during the run"
+    return f"{values} uJ/cm2; {source}; {meter}"
+
+
+def pump_lines(one: Compiled, bench: Bench) -> list[str]:
+    """Say what plate and shutter do in a block."""
+    lines: list[str] = []
+    if one.programs.plate_deg is not None:
+        lines.append(f"  attenuator      {one.block.fluence_uj_cm2:g} uJ/cm2, plate at {one.programs.plate_deg:.3f} deg")
+    if bench.shutter is not None:
+        when = "for the time of each burst" if bench.laser.runs_free else "from the first burst to the end of the run"
+        lines.append(f"  shutter         open {when}")
+    return lines

@@ -1,0 +1,100 @@
+"""Where a run is, what it runs on, how it is asked to stop, and how it ended."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from drivers.roles import Attenuator, EnergyMeter, LaserTrigger, Shutter, Spectrometer, VoltageSource
+from rig.frames import Ledger
+from rig.safety import SafeInstrument, SafeReport
+
+
+class RunState(Enum):
+    """Where a run is."""
+
+    PREPARING = "preparing"
+    DARK = "taking dark frames"
+    LOADING = "loading"
+    ARMED = "armed"
+    COLLECTING = "collecting"
+    COMMITTING = "committing"
+    SAFING = "going safe"
+    SAFE = "safe"
+
+
+FORWARD = {
+    RunState.PREPARING: {RunState.DARK},
+    RunState.DARK: {RunState.LOADING},
+    RunState.LOADING: {RunState.ARMED},
+    RunState.ARMED: {RunState.COLLECTING},
+    RunState.COLLECTING: {RunState.COMMITTING, RunState.ARMED},
+    RunState.COMMITTING: {RunState.LOADING},
+    RunState.SAFING: {RunState.SAFE},
+    RunState.SAFE: set[RunState](),
+}
+
+
+class FinishReason(Enum):
+    """Why a run ended."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    FAULT = "fault"
+
+
+class StopRequest:
+    """Set from a signal handler or another thread; read between two conversations."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.why = ""
+
+    def request(self, why: str) -> None:
+        """Ask for a safe stop; later requests change nothing."""
+        if not self.requested:
+            self.why = why
+            self.requested = True
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The open instruments; None where the bench has none."""
+
+    voltage_source: VoltageSource
+    laser_trigger: LaserTrigger
+    spectrometer: Spectrometer
+    attenuator: Attenuator | None = None
+    energy_meter: EnergyMeter | None = None
+    shutter: Shutter | None = None
+
+    def by_name(self) -> dict[str, SafeInstrument]:
+        """Role name -> instrument, of all that can be switched off or closed."""
+        known: dict[str, SafeInstrument | None] = {
+            "voltage_source": self.voltage_source,
+            "laser_trigger": self.laser_trigger,
+            "spectrometer": self.spectrometer,
+            "shutter": self.shutter,
+        }
+        return {role: instrument for role, instrument in known.items() if instrument is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What an onlooker is told, a few times a second."""
+
+    state: RunState
+    shots_done: int
+    shots_planned: int
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended."""
+
+    reason: FinishReason
+    safe: SafeReport
+    ledger: Ledger
+    duration_s: float
+    wall_s: float
+    fault: BaseException | None = None
+    states: list[RunState] = field(default_factory=list)
