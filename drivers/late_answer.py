@@ -15,9 +15,10 @@ from pyvisa.errors import Error as VisaError
 from pyvisa.errors import VisaIOError
 from pyvisa.resources import USBRaw
 
-from drivers.clock import Deadline, MonotonicClock
+from drivers.clock import Deadline
 from drivers.errors import InstrumentError
 from drivers.link import Link, LinkState
+from drivers.visa_session import session_behind
 
 POLL_S = 1e-3
 
@@ -65,16 +66,10 @@ def listen_to(adapter: Adapter, pipe: int) -> None:
         ) from error
 
 
-def host_time_ns(adapter: Adapter) -> int:
-    """Return the time on a link's clock (ns), on the computer's for other adapters."""
-    return (adapter.clock if isinstance(adapter, Link) else MonotonicClock()).now_ns()
-
-
 def _wait(link: Link, patience_s: float) -> bool | None:
     """Whether bytes have arrived, waiting for them; None where only reading tells."""
     resource: Any = link.connection
-    sessions: Any = getattr(resource.visalib, "sessions", None)  # of pyvisa-py
-    session = sessions.get(resource.session) if isinstance(sessions, dict) else None
+    session = session_behind(resource)
     interface: Any = getattr(session, "interface", None)
     if isinstance(interface, socket.socket):
         return bool(getattr(session, "_pending_buffer", b"")) or bool(select.select([interface], [], [], patience_s)[0])

@@ -17,14 +17,16 @@ from pyvisa.errors import Error as VisaError
 from pyvisa.errors import VisaIOError
 from pyvisa.resources import GPIBInstrument, MessageBasedResource, TCPIPInstrument, USBInstrument
 
-from drivers.clock import Clock, Deadline
+from drivers.clock import Clock, Deadline, MonotonicClock
 from drivers.errors import InstrumentError, LinkDesync, LinkTimeout, WrongIdentity
+from drivers.visa_session import session_behind, tune_socket
 
 CHUNK_BYTES = 1 << 20
 QUIET_MS = 20  # a link that says nothing for so long is drained; the question after it proves it
 OFF_TIMEOUT_MS = 250
 LOCK_PATIENCE_S = 0.1  # how long an off message waits for a conversation of another thread
 STALE_ANSWERS = 16
+NONCES = range(101, 255)  # 8 bits, and three digits: a late code, setting or count is hardly ever one of them
 UNKNOWN_STATE = "unknown: the last message may or may not have been executed"
 
 
@@ -72,7 +74,7 @@ class Link(Adapter):
         self.timeout_s = timeout_s
         self.max_reply_bytes = max_reply_bytes
         self.state = LinkState.READY
-        self.nonces = itertools.cycle(range(1, 255))  # numbers for questions whose answer cannot be mistaken; fit 8 bits
+        self.nonces = itertools.cycle(NONCES)  # for questions whose answer shows that it is theirs
         self.has_device_clear = isinstance(resource, GPIBInstrument | USBInstrument | TCPIPInstrument)
         self._resource = resource
         self.clock = clock
@@ -147,9 +149,11 @@ class Link(Adapter):
         """
         with self._lock:
             failure: InstrumentError | None = None
-            for prepare in (self._drain, self._reopen):
+            for reopen in (False, True):
                 try:
-                    prepare()
+                    if reopen:
+                        self._reopen()
+                    self._drain()  # a serial line keeps what it has picked up, also when it is opened anew
                     self.state = LinkState.READY
                     with self.conversation():
                         prove()
@@ -279,7 +283,7 @@ class Link(Adapter):
         """
         if self.has_device_clear:
             return False
-        session = _pyvisa_py_session(self._resource)
+        session = session_behind(self._resource)
         interface: Any = getattr(session, "interface", None)
         with self._failures_told("being listened to before"):
             if isinstance(interface, socket.socket):
@@ -337,7 +341,7 @@ class Link(Adapter):
         resource.write_termination = self._write_termination
         for attribute, value in self._visa_settings.items():
             setattr(resource, attribute, value)
-        _tune_socket(resource)
+        tune_socket(resource)
 
     # --- rules
 
@@ -447,30 +451,6 @@ def _cannot_open(
     )
 
 
-def _tune_socket(resource: MessageBasedResource) -> None:
-    """Give a pyvisa-py socket TCP_NODELAY and large receives; report a connection that was refused.
-
-    pyvisa-py 0.8.1 offers no attribute for either and reports a refused port only at the first transfer. Without
-    TCP_NODELAY a write followed by a query takes 44 ms.
-    """
-    session = _pyvisa_py_session(resource)
-    interface: Any = getattr(session, "interface", None)
-    if not isinstance(interface, socket.socket):
-        return
-    refused = interface.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if refused:
-        raise ConnectionError(refused, f"connection failed (error {refused})")
-    interface.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(session, "max_recv_size"):
-        session.max_recv_size = CHUNK_BYTES
-
-
-def _pyvisa_py_session(resource: MessageBasedResource) -> Any:
-    """What pyvisa-py keeps of an open resource, None with other VISA libraries."""
-    sessions: Any = getattr(resource.visalib, "sessions", None)
-    return sessions.get(resource.session) if isinstance(sessions, dict) else None
-
-
 def _short(message: bytes) -> str:
     return repr(message[:60].rstrip(b"\r\n"))[1:] + ("..." if len(message) > 60 else "")
 
@@ -489,6 +469,11 @@ def send_now(adapter: Adapter, message: bytes) -> None:
         adapter.write_now(message)
     else:
         adapter.write_bytes(message)
+
+
+def clock_of(adapter: Adapter) -> Clock:
+    """Return a Link's clock, the computer's own for other adapters."""
+    return adapter.clock if isinstance(adapter, Link) else MonotonicClock()
 
 
 def regain(adapter: Adapter, prove: Callable[[], object]) -> bool:

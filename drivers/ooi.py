@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pymeasure.adapters import Adapter
 
 from drivers.errors import InstrumentError, LinkDesync
-from drivers.late_answer import first_bytes, host_time_ns, listen_to
-from drivers.link import Link, conversation
+from drivers.late_answer import first_bytes, listen_to
+from drivers.link import NONCES, Link, clock_of, conversation
 
 ANSWERS, SPECTRUM_BEGIN, SPECTRUM_REST = 0x81, 0x86, 0x82  # endpoints
 PACKET_BYTES = 512
@@ -66,7 +66,7 @@ class OoiTalk:
         self._adapter = adapter
         self._pixels = pixels
         self._aside: deque[Spectrum] = deque()
-        self._nonces: Iterator[int] = adapter.nonces if isinstance(adapter, Link) else itertools.cycle(range(1, 255))
+        self._nonces: Iterator[int] = adapter.nonces if isinstance(adapter, Link) else itertools.cycle(NONCES)
 
     # --- commands and questions
 
@@ -206,7 +206,7 @@ class OoiTalk:
             return self._complete(head) if head else None
 
     def _complete(self, head: bytes) -> Spectrum:
-        at_us = host_time_ns(self._adapter) // 1000
+        at_us = clock_of(self._adapter).now_ns() // 1000
         begin = b"" if len(head) >= BEGIN_BYTES else self._adapter.read_bytes(BEGIN_BYTES - len(head))
         listen_to(self._adapter, SPECTRUM_REST)
         rest = self._adapter.read_bytes(2 * self._pixels + 1 - BEGIN_BYTES)

@@ -14,7 +14,7 @@ from pymeasure.adapters import Adapter
 from pymeasure.instruments import Instrument, SCPIMixin
 from pymeasure.instruments.validators import strict_discrete_set
 
-from drivers.errors import InstrumentError, Reason, RefusedError
+from drivers.errors import InstrumentError, ReadbackMismatch, Reason, RefusedError
 from drivers.link import conversation, regain, send_now
 from drivers.registry import DriverEntry
 from drivers.roles import HoldLevel, Identity, SafeReadback, SourceLimits, SourceProgram, SourceReading
@@ -145,12 +145,13 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
 
         Raises
         ------
-        ReadbackMismatch  the level is not as set
+        ReadbackMismatch  the level is not as set, or the current limit not as prepared
         InstrumentError   nothing is loaded, the output stays off, or it never comes to the level
         """
         if self._program is None:
             raise InstrumentError(f"{self.name} has nothing loaded to arm.", where=self.name, next_step="load() a program")
         level_v = self._program.voltage_v
+        self._require_current_limit()
         set_and_confirm(self, self.name, "voltage_setpoint", level_v, LEVEL_TOLERANCE_V)
         self.output_enabled = True
         if not self.output_enabled:
@@ -210,6 +211,18 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
             # it may have been off in between: what was set up is not to be relied on
             self._limits = None
             self._program = None
+
+    def _require_current_limit(self) -> None:
+        """See that the limit is the prepared one: switched on again, a supply has its own, far above what a film bears."""
+        limit_a, found_a = 0.0 if self._limits is None else self._limits.current_a, self.current_limit
+        if not abs(found_a - limit_a) <= LIMIT_TOLERANCE * limit_a:
+            self.make_safe()
+            raise ReadbackMismatch(
+                f"{self.name} limits its current to {found_a:g} A; it was prepared with {limit_a:g} A.",
+                where=self.name,
+                hardware_state="off was sent",
+                next_step="it was switched off and on, or set by hand: prepare() it again",
+            )
 
     def _read(self) -> tuple[float, float]:
         with conversation(self.adapter, READ_TIMEOUT_S):

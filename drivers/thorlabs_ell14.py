@@ -147,7 +147,7 @@ class Ell14(Instrument):
         if not 0 <= angle_deg < 360:
             reason = Reason("angle-impossible", "angle_deg", f"{angle_deg:g} deg is not at least 0 and below 360 deg")
             raise RefusedError(f"{self.name} refuses what it was given; nothing was sent.", (reason,), where=self.name)
-        self._require_undisturbed(self.angle_deg())
+        self.angle_deg()
         self._stands_deg = None  # until it is known again
         # the last degrees are approached across zero, so that the counter stays within a turn of it
         target_deg = angle_deg if angle_deg + OVERSHOOT_DEG <= 360 else angle_deg - 360
@@ -162,7 +162,7 @@ class Ell14(Instrument):
 
         Raises
         ------
-        InstrumentError  it was not prepared, or its link was lost since: its counter means nothing then
+        InstrumentError  its counter means nothing: not prepared, link lost since, or it stands elsewhere than it was left
         """
         self._regain()
         if self._stands_deg is None:
@@ -172,7 +172,9 @@ class Ell14(Instrument):
                 hardware_state="not homed since it was opened, or its last move was not confirmed, or its link was lost",
                 next_step="prepare() it: that homes the plate",
             )
-        return self._read_angle()
+        found_deg = self._read_angle()
+        self._require_undisturbed(found_deg)
+        return found_deg
 
     def errors(self) -> list[str]:
         """Return errors the module has reported since the last call."""

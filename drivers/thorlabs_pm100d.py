@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 from pymeasure.adapters import Adapter
 from pymeasure.instruments import Instrument
 
-from drivers.clock import Clock, Deadline, MonotonicClock
+from drivers.clock import Clock, Deadline
 from drivers.errors import InstrumentError, ReadbackMismatch, Reason, RefusedError
-from drivers.link import Link, conversation, regain
+from drivers.link import clock_of, conversation, regain
 from drivers.registry import DriverEntry
 from drivers.roles import EnergyMeterInfo, EnergyReading, Identity
 from drivers.scpi import (
@@ -194,7 +194,7 @@ class Pm100d(Fenced, Instrument):
 
     @property
     def _clock(self) -> Clock:
-        return self.adapter.clock if isinstance(self.adapter, Link) else MonotonicClock()
+        return clock_of(self.adapter)
 
     def _ask_identity(self) -> Identity:
         return DRIVER.require(parse_identity(self.ask("*IDN?")))

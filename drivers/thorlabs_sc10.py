@@ -11,7 +11,7 @@ from pymeasure.adapters import Adapter
 from pymeasure.instruments import Instrument
 
 from drivers.errors import InstrumentError, LinkDesync, ReadbackMismatch, WrongIdentity
-from drivers.link import conversation, regain
+from drivers.link import clock_of, conversation, regain
 from drivers.registry import DriverEntry
 from drivers.roles import Identity, SafeReadback
 
@@ -21,7 +21,7 @@ PROMPT = b"> "
 MANUAL, INTERNAL = 1, 0
 REPLY_BYTES_MAX = 1024
 SAFE_TIMEOUT_S = 0.5  # of one question on the way to safety
-LOOKS = 25  # of 20 ms each, until it must be open or closed
+LOOKS, LOOK_S = 25, 0.02  # how often and how far apart it is looked at, until it must be open or closed
 STALE_BYTES_MAX = 4096
 NONSENSE = "~"  # begins a line that no beginning of a command can turn into a command
 
@@ -128,7 +128,7 @@ class Sc10(Instrument):
         self._refuse_interlock()
         self._switch(on=True)
         self._wait(closed=False)
-        self._listen()  # not closed is not yet open: the blades need some ms more
+        clock_of(self.adapter).sleep(LOOK_S)  # not closed is not yet open: the blades need some ms more
 
     def close(self) -> None:
         """Close, and return when it says that it is closed.
@@ -260,11 +260,8 @@ class Sc10(Instrument):
         for _ in range(LOOKS):
             if self.closed is closed:
                 return True
-            self._listen()
+            clock_of(self.adapter).sleep(LOOK_S)
         return False
-
-    def _listen(self) -> None:
-        self.adapter.flush_read_buffer()  # a Link listens for 20 ms
 
     def _wait(self, *, closed: bool) -> None:
         if not self._becomes(closed=closed):
@@ -326,7 +323,7 @@ class Sc10(Instrument):
         """
         self._nonce = self._nonce % 999 + 1
         mark = f"{NONSENSE}{self._nonce}\r".encode("ascii")
-        with conversation(self.adapter):
+        with conversation(self.adapter, SAFE_TIMEOUT_S):
             self.write_bytes(mark)
             seen = b""
             while mark not in seen:

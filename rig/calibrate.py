@@ -27,6 +27,7 @@ TURN_DEG = 90.0  # the energy repeats after it
 RATE_MARGIN = 1.25  # slower than the meter's greatest rate by this factor: the conversation takes time, too
 SPARE_PULSES = 5
 LEAST_PULSES = 5
+BLIND_PART = 0.02  # of its range: what an energy meter may fail to notice, twice the usual 1 %
 WHERE = "calibrate fluence"
 
 
@@ -57,7 +58,8 @@ class Scan:
     observe: Callable[[int, int], None]
     measured: list[Measured] = field(default_factory=list[Measured])
     info: EnergyMeterInfo | None = None
-    rate_hz: float = 0.0
+    rate_hz: float = 0.0  # of the pulses
+    pace_hz: float = 0.0  # at which they can be measured
 
     def run(self) -> None:
         """Prepare, measure, go safe; a stop request leaves the angles that are done.
@@ -86,8 +88,8 @@ class Scan:
         if self.info is None:
             raise ValueError("a scan needs an energy meter")
         # every pulse is measured and none falls on the film for nothing; a laser that never stops keeps its rate
-        slowest_hz = min(self.bench.laser_trigger.rate_hz, self.info.max_rate_hz / RATE_MARGIN)
-        self.rate_hz = self.bench.laser_trigger.rate_hz if beam.runs_free else slowest_hz
+        self.pace_hz = min(self.bench.laser_trigger.rate_hz, self.info.max_rate_hz / RATE_MARGIN)
+        self.rate_hz = self.bench.laser_trigger.rate_hz if beam.runs_free else self.pace_hz
         if not beam.runs_free:
             self.opened.by_role["laser_trigger"].load(self._program())
         angles = np.random.default_rng(self.seed).permutation(np.arange(self.points) * TURN_DEG / self.points)
@@ -109,9 +111,9 @@ class Scan:
             trigger.arm(fired)
             trigger.fire()
         energies: list[float] = []
-        end = Deadline(self.clock, fired / self.rate_hz)
+        end = Deadline(self.clock, fired / self.pace_hz)
         while len(energies) < self.pulses and not end.over and not self.stop.requested:
-            reading = meter.measure(min(2 / self.rate_hz + 0.05, end.left_s + 0.05))
+            reading = meter.measure(min(2 / self.pace_hz, end.left_s) + 0.05)
             if reading is not None:
                 energies.append(reading.energy_uj)
         if not beam.runs_free:
@@ -239,7 +241,8 @@ def _too_little(scan: Scan, seen: list[Measured]) -> list[Reason]:
 
 def _missing(scan: Scan, seen: list[Measured], fit: MalusFit) -> list[Reason]:
     """Where the beam is nearly dark a meter may see nothing; where there should be light, something is wrong."""
-    lost = [one for one in scan.measured if one not in seen and fit.law.at(one.angle_deg) > DARK_PART * fit.law.open]
+    blind_uj = max(DARK_PART * fit.law.open, BLIND_PART * (scan.info.range_uj if scan.info else 0.0))
+    lost = [one for one in scan.measured if one not in seen and fit.law.at(one.angle_deg) > blind_uj]
     if not lost:
         return []
     at = ", ".join(f"{one.angle_deg:.1f} deg ({len(one.energies_uj)} of {scan.pulses})" for one in lost[:5])

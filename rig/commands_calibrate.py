@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from drivers.errors import RecordError
+from drivers.errors import Reason, RefusedError
 from rig.commands import CTRL_C, DONE, SIGNALS, STOPPED, Command, told_to_stop
 from rig.fluence_calibration import FluenceCalibration, fluence_at, write_calibration
 from rig.report.calibration_figure import calibration_figure
@@ -27,7 +27,8 @@ def calibrate(options: argparse.Namespace, words: Console) -> int:
     session = Session(options.bench, simulate=options.simulate, seed=options.seed)
     path: Path = options.out or _place(session)
     if not path.parent.is_dir():
-        raise RecordError(f"There is no folder {path.parent}.", where=str(path), next_step="choose another place with --out")
+        reason = Reason("folder-missing", "--out", f"there is no folder {path.parent}")
+        raise RefusedError("The calibration could not be stored.", (reason,), where=str(path), next_step="choose another place")
     stop = StopRequest()
     with (
         told_to_stop(stop),

@@ -113,8 +113,8 @@ def plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where
             Reason(
                 "run-too-long",
                 where(("parameters",)),
-                f"{measurement.max_shots(rate_hz):.3g} shots, {measurement.max_shots(rate_hz) * _frame_bytes(facts) / 1e12:.3g} TB; "
-                f"one run may have {MAX_SHOTS:.0e}",
+                f"{measurement.max_shots(rate_hz):.3g} shots, "
+                f"{measurement.max_shots(rate_hz) * _frame_bytes(facts) / 1e12:.3g} TB; one run may have {MAX_SHOTS:.0e}",
             )
         ]
     if reasons:

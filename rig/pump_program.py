@@ -66,6 +66,6 @@ def check_drift(pattern: ShotPattern, bursts: Sequence[Burst], bench: Bench, whe
     message = (
         f"a burst of {longest} shots: the laser's clock ({laser.clock_ppm:g} ppm) and the generator's "
         f"({bench.laser_trigger.clock_ppm:g} ppm) may move its last pulse by {drift_ns / 1e3:.4g} us, the exposure leaves "
-        f"{room_ns / 1e3:.4g} us; the longest burst is {shots} shots, {(shots - 1) * pattern.period_ns * 1e-9:.4g} s of data"
+        f"{room_ns / 1e3:.4g} us; the longest burst is {shots} shots, {(shots - 1) * pattern.period_ns * 1e-9:.6g} s of data"
     )
     return [Reason("laser-drifts-out", where(("parameters",)), message)]

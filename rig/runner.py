@@ -368,12 +368,13 @@ class Runner:
         while self._drain(frames):
             pass
         if len(frames) < burst.shots / 2 and burst.shots >= SILENT_SHOTS and not frames.cut:
+            begins = "" if waits == burst.shots else "that the laser runs and its sync edge reaches the delay generator, "
             raise InstrumentError(
                 f"The spectrometer gave {len(frames)} frames for {burst.shots} triggers.",
                 where="spectrometer trigger cable",
                 hardware_state="going safe",
-                next_step="check the cable from the delay generator to the spectrometer's trigger input, its level, and that "
-                "neither instrument was switched off meanwhile",
+                next_step=f"check {begins}the cable from the delay generator to the spectrometer's trigger input, its level, "
+                "and that neither instrument was switched off meanwhile",
             )
         return frames
 

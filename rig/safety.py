@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from drivers.errors import LinkTimeout, UnsafeStateError
+from drivers.errors import LinkDesync, LinkTimeout, UnsafeStateError
 from drivers.roles import SafeReadback
 
 # light first: without pulses nothing is measured under a wrong voltage while the source goes down
@@ -19,6 +19,7 @@ class Confirmation(Enum):
     CONFIRMED = "confirmed by read-back"
     SENT = "off was sent, read-back failed"
     UNKNOWN = "off could not be sent"
+    STILL_ON = "NOT OFF by its own word, although off was sent twice"
 
 
 class SafeInstrument(Protocol):
@@ -70,7 +71,7 @@ class SafeReport:
 
 
 def make_safe(instruments: Mapping[str, SafeInstrument]) -> SafeReport:
-    """Send off to everything first, then read everything back; a failing step never blocks the next.
+    """Send off to everything first, then read everything back, and what is still on once more; no failing step blocks the next.
 
     An interrupt makes it begin anew (every step may be done twice); it is kept in the report. Raises only what comes after ten
     of them.
@@ -95,13 +96,13 @@ def _all_off(instruments: Mapping[str, SafeInstrument]) -> dict[str, tuple[Confi
     report: dict[str, tuple[Confirmation, str]] = {}
     for role in roles:
         try:
-            answer = _read_safe(instruments[role])
+            answer = _confirm(instruments[role])
         except Exception as error:  # noqa: BLE001 - the other instruments must still be asked
             confirmation = Confirmation.UNKNOWN if role in unsent else Confirmation.SENT
             report[role] = (confirmation, unsent.get(role, _first_line(error)))
         else:
             # an instrument that says it is off is off, however it got there
-            report[role] = (Confirmation.CONFIRMED if answer.safe else Confirmation.UNKNOWN, answer.detail)
+            report[role] = (Confirmation.CONFIRMED if answer.safe else Confirmation.STILL_ON, answer.detail)
     return report
 
 
@@ -111,11 +112,23 @@ def _ordered(instruments: Mapping[str, SafeInstrument]) -> list[str]:
     return sorted(known, key=lambda role: not getattr(instruments[role], "off_message", b"?"))
 
 
+def _confirm(instrument: SafeInstrument) -> SafeReadback:
+    """Ask whether it is off; when it is not, the message may have been lost: send it once more and ask again."""
+    answer = _read_safe(instrument)
+    if answer.safe:
+        return answer
+    try:
+        instrument.make_safe()
+        return _read_safe(instrument)
+    except Exception:  # noqa: BLE001 - what it has said of itself stands
+        return answer
+
+
 def _read_safe(instrument: SafeInstrument) -> SafeReadback:
-    """Ask; one answer may get lost, the second question proves the link anew."""
+    """Ask; one answer may get lost, come late or twice: the second question proves the link anew."""
     try:
         return instrument.read_safe()
-    except LinkTimeout:
+    except (LinkTimeout, LinkDesync):
         return instrument.read_safe()
 
 

@@ -16,6 +16,7 @@ what it may say more for each answer."""
 # A message is over after one of these; the last is the end of an Ocean Binary Protocol frame
 _ENDS = (b"\n", b"\r", b"\xc5\xc4\xc3\xc2")
 _BINARY_END = _ENDS[-1]
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 def asks(data: bytes) -> bool:
@@ -26,7 +27,8 @@ def asks(data: bytes) -> bool:
 class ClientConnection:
     """The server's end of one connection; never blocks, buffers are bounded.
 
-    `finished`: nothing more will come from it, answers still go out. `lost`: it is gone.
+    `finished`: nothing more will come from it, answers still go out. `lost`: it is gone. `received_bytes` and `sent_bytes` count
+    what has gone through the socket.
     """
 
     def __init__(self, connection: socket.socket, now_ns: int) -> None:
@@ -37,7 +39,9 @@ class ClientConnection:
         self.unsent = bytearray()
         self.finished = self.lost = False
         self.in_message = False
+        self._unacknowledged = False
         self.spoke_ns = now_ns
+        self.received_bytes = self.sent_bytes = 0
         self._credit_bytes = float(BURST_BYTES)
         self._credited_ns = now_ns
 
@@ -57,10 +61,19 @@ class ClientConnection:
             return
         if not self.inbox:
             self.finished = True
-            return
-        if hasattr(socket, "TCP_QUICKACK"):  # Linux: else an acknowledgement, and with it the next write, waits 40 ms
-            with suppress(OSError):
-                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        self.received_bytes += len(self.inbox)
+        self._unacknowledged = True
+
+    def acknowledge(self) -> None:
+        """Let what has come be acknowledged at once, if no answer has carried that already.
+
+        Linux only: else an acknowledgement, and with it the client's next write, waits 40 ms.
+        """
+        if self._unacknowledged:
+            self._unacknowledged = False
+            if _QUICKACK is not None and not self.lost:
+                with suppress(OSError):
+                    self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def next_words(self, now_ns: int) -> bytes:
         """Take from the inbox what may be handed on now: everything, unless the client floods."""
@@ -87,7 +100,10 @@ class ClientConnection:
         """Send what fits; a reset is noted, never raised."""
         try:
             while self.unsent:
-                del self.unsent[: self.socket.send(self.unsent)]
+                count = self.socket.send(self.unsent)
+                self.sent_bytes += count
+                del self.unsent[:count]
+                self._unacknowledged = False
         except BlockingIOError:
             return
         except OSError:

@@ -26,7 +26,6 @@ from sim_instruments.scpi import OVERRUN, MessageStream, ScpiError, Unit
 
 __all__ = ["KNOWINGLY_ABSENT", "Keithley2400Persona", "Keithley2400Quirks"]
 
-MESSAGE_TIME_NS = 1_000_000  # transfer and parsing of one message over GPIB, assumed
 PULSE_NS = 10_000
 MIN_PULSE_NS = 10_000  # from memory, unverified
 INPUT_LOW_MAX_V = 0.5
@@ -157,17 +156,20 @@ class Keithley2400Persona:
     def receive(self, data: bytes, t_ns: int) -> None:
         """Bytes from the host; on a serial link Ctrl-C aborts and Ctrl-X clears at once."""
         self._foretold = False
-        for part in _CONTROL.split(data) if self.meter.quirks.serial_link else (data,):
-            if part == _CTRL_X and self.meter.quirks.serial_link:
+        controlled = self.meter.quirks.serial_link and (_CTRL_C in data or _CTRL_X in data)
+        for part in _CONTROL.split(data) if controlled else (data,):
+            if part == _CTRL_X and controlled:
                 self.device_clear(t_ns)
-            elif part == _CTRL_C and self.meter.quirks.serial_link:
+            elif part == _CTRL_C and controlled:
                 self._touch(t_ns)
                 self.meter.trigger.abort(t_ns)
                 self._settle(t_ns)
             else:
                 for text in self._stream.feed(part):
-                    self._last_arrival_ns = max(t_ns, self._last_arrival_ns) + MESSAGE_TIME_NS
+                    self._last_arrival_ns = max(t_ns, self._last_arrival_ns) + self.meter.quirks.message_time_ns
                     self._incoming.append((self._last_arrival_ns, text))
+        while self._incoming and self._incoming[0][0] <= t_ns:  # a link that takes no time here
+            self._happen(t_ns)
 
     def reply_ready_ns(self, t_ns: int) -> int | None:
         """When the next reply is there; None when none is on its way, or when only a trigger from outside can bring it.
@@ -371,7 +373,7 @@ class Keithley2400Persona:
 
 
 def _make(around: Surroundings) -> Persona:
-    quirks = Keithley2400Quirks(serial_link=around.serial_line)
+    quirks = Keithley2400Quirks(serial_link=around.serial_line, message_time_ns=1_000_000 if around.wire_time else 0)
     return Keithley2400Persona(around.terminal, around.rng, quirks=quirks)
 
 

@@ -44,17 +44,13 @@ KNOWINGLY_ABSENT: dict[str, str] = {
     'TRIGger:LOAD "SortBinning"': "an illegal parameter value here; nothing on this bench sorts parts",
     "TRIGger:PAUSe": "a wait block does what the bench needs",
     "TRIGger:RESume": "a wait block does what the bench needs",
-    "STATus:OPERation:MAP": "no event sets a bit, so the register reads 0",
-    "STATus:QUEStionable:MAP": "no event sets a bit, so the register reads 0",
     "TRACe:SAVE": "there is no USB drive",
     "TRACe:WRITe:READing": "readings come from this instrument only",
-    "[:SENSe[1]]:<function>:UNIT": "readings are volts, amperes or ohms by their function",
     "[:SENSe[1]]:<function>:RANGe:AUTO:ULIMit?": "ranging takes no time here",
     "SYSTem:COMMunication:LAN:CONFigure": "the simulated instrument has no network settings",
     "SYSTem:GPIB:ADDRess": "the simulated instrument has no interface settings",
     "SYSTem:TIME": "the clock is the simulation's and starts at 2025-01-01",
     "SYSTem:PASSword:NEW": "nothing is locked",
-    "DISPlay:USER<n>:TEXT": "there is no screen",
     "SCRipt:RUN": "no TSP scripts",
 }
 
@@ -131,13 +127,15 @@ class Keithley2450Persona:
     def reply_ready_ns(self, t_ns: int) -> int | None:
         """When to look for the next reply: it is not there earlier, and may be later; then ask again.
 
-        None when no reply is on its way, or when only an event from outside can bring it.
+        None when no reply is on its way, or when only an event from outside can bring it. What is due now but has not happened
+        yet happens in the next run_until, so it is foretold for the nanosecond after `t_ns`.
         """
         if self._out:
             return self._out[0][0]
         measured = self.meter.job is not None and bool(self.meter.job.elements)
-        waits = measured or any(message.asks for message in self._queue)
-        return self._due_ns() if waits or any(_asks(text) for _, text in self._incoming) else None
+        waits = measured or any(message.asks for message in self._queue) or any(_asks(text) for _, text in self._incoming)
+        due_ns = self._due_ns() if waits else None
+        return None if due_ns is None else max(due_ns, t_ns + 1)
 
     @property
     def reply_is_sent(self) -> bool:

@@ -194,11 +194,12 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """Write into the event log; ABORT also ends the model."""
+    """Write into the event log, under one of four event numbers per kind; ABORT also ends the model."""
 
     kind: int
     message: str
     aborts: bool
+    code: int
 
     def __str__(self) -> str:
         return f"LOG_EVENT MESSAGE: {self.message}"

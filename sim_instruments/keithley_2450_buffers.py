@@ -28,12 +28,12 @@ ELEMENTS = (
     *("SOURUNIT", "STATus", "TIME", "TSTamp", "UNIT"),
 )
 _BINARY = ("READ", "REL", "SOUR")
-_UNITS = {"VOLT": ("Volt DC", "V"), "CURR": ("Amp DC", "A"), "RES": ("Ohm", "Ohm")}
+_UNITS = {"VOLT": ("Volt DC", "V"), "CURR": ("Amp DC", "A"), "RES": ("Ohm", "Ohm"), "WATT": ("Watt DC", "W")}
 _PREFIXES = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
 
 
 class Reading(NamedTuple):
-    """One measurement: `value` in the unit of `function`, `source` in that of `source_function`, when it was taken."""
+    """One measurement: `value` in the unit of `function` (or WATT), `source` in that of `source_function`, when it was taken."""
 
     value: float
     source: float

@@ -21,9 +21,10 @@ from sim_instruments.keithley_2450_buffers import (
     parse_elements,
 )
 from sim_instruments.keithley_2450_command import Command, Given, Params, Reply, Suffixes, Waits, given, plain
+from sim_instruments.keithley_2450_display_commands import commands as display_commands
 from sim_instruments.keithley_2450_line_commands import COMMANDS as LINE_COMMANDS
 from sim_instruments.keithley_2450_list_commands import commands as list_commands
-from sim_instruments.keithley_2450_log import ERROR, INFORMATION, WARNING
+from sim_instruments.keithley_2450_log import ERROR, INFORMATION, LAST_EVENT, MAPPED_BITS, WARNING
 from sim_instruments.keithley_2450_meter import SourceMeter
 from sim_instruments.keithley_2450_model_commands import CUSTOM_LIST, DEFAULT_BUFFER
 from sim_instruments.keithley_2450_model_commands import commands as model_commands
@@ -78,7 +79,7 @@ def _trace_points(meter: SourceMeter, arguments: Arguments, suffixes: Suffixes, 
 
 
 def _trace_clear(meter: SourceMeter, arguments: Arguments, suffixes: Suffixes, t_ns: int) -> Reply:
-    _buffer(meter, arguments).readings.clear()
+    meter.empty(_buffer(meter, arguments), t_ns)
 
 
 def _trace_delete(meter: SourceMeter, arguments: Arguments, suffixes: Suffixes, t_ns: int) -> Reply:
@@ -86,8 +87,11 @@ def _trace_delete(meter: SourceMeter, arguments: Arguments, suffixes: Suffixes, 
 
 
 def _trace_fill(meter: SourceMeter, arguments: Arguments, suffixes: Suffixes, t_ns: int) -> Reply:
-    continuous = arguments.word(("CONTinuous", "ONCE")) == "CONT"
-    _buffer(meter, arguments).continuous = continuous
+    """Only an empty buffer takes another mode; the code is assumed."""
+    continuous, buffer = arguments.word(("CONTinuous", "ONCE")) == "CONT", _buffer(meter, arguments)
+    if buffer.readings and continuous != buffer.continuous:
+        raise ScpiError(-221)
+    buffer.continuous = continuous
 
 
 def _trace_log(meter: SourceMeter, arguments: Arguments, suffixes: Suffixes, t_ns: int) -> Reply:
@@ -296,14 +300,29 @@ _COMMANDS: dict[str, Command] = {
         lambda m, arguments, s, t: _nothing(m, (str(arguments.number(20, 20e3)), arguments.text()), s, t)
     ),
     "STATus:PRESet": plain(lambda m, t: m.status.preset()),
-    **dict.fromkeys(("DISPlay:CLEar", "DISPlay:SCReen", "SYSTem:ACCess"), Command(_nothing)),
+    "STATus:CLEar": plain(lambda m, t: m.status.clear_events()),
+    "SYSTem:ACCess": Command(_nothing),
 }
+
+
+def _map(name: str, meter: SourceMeter, arguments: Arguments, suffixes: Suffixes, t_ns: int) -> Reply:
+    bit, sets = arguments.whole(0, MAPPED_BITS - 1), arguments.whole(-LAST_EVENT, LAST_EVENT)
+    register = getattr(meter.status, name)
+    register.mapped[bit] = (sets, arguments.whole(-LAST_EVENT, LAST_EVENT, 0))
+
+
+def _ask_map(name: str, meter: SourceMeter, arguments: Arguments, suffixes: Suffixes, t_ns: int) -> Reply:
+    sets, clears = getattr(meter.status, name).mapped.get(arguments.whole(0, MAPPED_BITS - 1), (0, 0))
+    return f"{sets},{clears}"
 
 
 def _registers() -> dict[str, Command]:
     table: dict[str, Command] = {}
     for node, name in (("OPERation", "operation"), ("QUEStionable", "questionable")):
-        table[f"STATus:{node}[:EVENt]?"] = table[f"STATus:{node}:CONDition?"] = plain(lambda m, t: "0", asks=True)
+        table[f"STATus:{node}[:EVENt]?"] = plain(lambda m, t, n=name: str(getattr(m.status, n).read_event()), asks=True)
+        table[f"STATus:{node}:CONDition?"] = plain(lambda m, t, n=name: str(getattr(m.status, n).condition), asks=True)
+        table[f"STATus:{node}:MAP"] = given(partial(_map, name))
+        table[f"STATus:{node}:MAP?"] = given(partial(_ask_map, name), asks=True)
         table[f"STATus:{node}:ENABle"] = _mask(lambda m, n=name: getattr(m.status, n), "enable", 65535)
         table[f"STATus:{node}:ENABle?"] = plain(lambda m, t, n=name: str(getattr(m.status, n).enable), asks=True)
     return table
@@ -325,7 +344,7 @@ def _build() -> CommandTree[Command]:
         tree.add(row.spec + "?", Command(lambda m, params, suffixes, t, r=row: ask(r, m, params, t), asks=True))
     for spec, run in model_commands().items():
         tree.add(spec, given(lambda m, arguments, suffixes, t, r=run: r(m, arguments), configures=True))
-    for spec, command in {**_COMMANDS, **LINE_COMMANDS, **list_commands(), **_registers(), **_source_lists()}.items():
+    for spec, command in {**_COMMANDS, **LINE_COMMANDS, **list_commands(), **_registers(), **_source_lists(), **display_commands()}.items():
         tree.add(spec, command)
     return tree
 

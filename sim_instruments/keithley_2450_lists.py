@@ -14,7 +14,7 @@ from sim_instruments.keithley_2450_settings import SenseSide, SourceSide
 from sim_instruments.scpi import ScpiError
 
 MAX_LISTS = 100
-MAX_INDEXES = 100_000
+MAX_INDEXES = 300_000
 MAX_NAME = 31
 T = TypeVar("T", SourceSide, SenseSide)
 

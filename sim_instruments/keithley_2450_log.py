@@ -1,7 +1,9 @@
 """Event log and status registers of a Keithley 2450.
 
-Source: 2450-901-01 rev B and 2461-901-01 rev A, SYSTem:EVENtlog and appendix C (event numbers); the reply of an empty log as
-programs for this family of instruments meet it. Numbers marked so are assumed.
+The operation and questionable registers have no bits of their own: MAP says which event sets and which clears a bit.
+Source: 2450-901-01 rev B and 2461-901-01 rev A, SYSTem:EVENtlog, STATus and appendix C (event numbers); the reply of an empty
+log as programs for this family of instruments meet it; that 4915 is an error: from memory, unverified. Numbers marked so are
+assumed.
 """
 
 from collections import deque
@@ -15,7 +17,11 @@ EMPTY = '0,"No error;0;0 0"'
 POWER_ON = datetime(2025, 1, 1)  # what the simulated clock shows at 0 ns
 ERROR, WARNING, INFORMATION = 1, 2, 4
 NO_TRIGGER_MODEL = 2710  # number assumed, wording as users report it
-ABORTED, STARTED, COMPLETED = 2728, 2731, 2732
+ABORTED, FAILED, STARTED, COMPLETED = 2728, 2730, 2731, 2732
+LOGGED = {INFORMATION: 2734, WARNING: 2738, ERROR: 2742}  # by a block of the trigger model; the first of four
+PAST_CAPACITY, EMPTIED, FILLED = 4915, 4917, 4918
+LAST_EVENT = 32_767  # a number that may be mapped; assumed
+MAPPED_BITS = 15
 LIST_MISSING, INTERLOCK = 2790, 5074
 
 TEXTS: dict[int, tuple[str, int]] = {
@@ -26,6 +32,8 @@ TEXTS: dict[int, tuple[str, int]] = {
     ABORTED: ("Trigger model aborted", INFORMATION),  # wording assumed
     STARTED: ("Trigger model running", INFORMATION),  # wording assumed
     COMPLETED: ("Trigger model completed", INFORMATION),  # wording assumed
+    FAILED: ("Trigger model failed", INFORMATION),  # wording assumed
+    PAST_CAPACITY: ("Attempting to store past capacity of reading buffer", ERROR),
     LIST_MISSING: ("Configuration list, error, does not exist", ERROR),
     INTERLOCK: ("Output voltage limited by interlock", WARNING),
 }
@@ -53,9 +61,31 @@ class Event:
 
 @dataclass
 class Register:
-    """An event register of the user's own mapping; nothing is mapped, so nothing ever sets it."""
+    """Condition, event and enable registers, and the user's own mapping: bit -> events that set and clear it, 0 for none."""
 
+    condition: int = 0
+    event: int = 0
     enable: int = 0
+    mapped: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
+
+    @property
+    def summary(self) -> bool:
+        """Get whether an enabled event has happened."""
+        return bool(self.event & self.enable)
+
+    def notice(self, code: int) -> None:
+        """An event has happened."""
+        for bit, (sets, clears) in self.mapped.items():
+            if code == clears:
+                self.condition &= ~(1 << bit)
+            if code == sets:
+                self.condition |= 1 << bit
+                self.event |= 1 << bit
+
+    def read_event(self) -> int:
+        """Return the event register and clear it."""
+        event, self.event = self.event, 0
+        return event
 
 
 @dataclass
@@ -77,8 +107,14 @@ class Status:
             self.standard_event |= 1 << (_ESR_BIT.get(-code // 100, 3) if code < 0 else 3)
 
     def post(self, text: str, kind: int, t_ns: int, code: int = 1003) -> None:
-        """Log anything."""
+        """Log anything; bits that are mapped to it follow."""
         self.entries.append(Event(code, text, kind, t_ns))
+        self.notice(code)
+
+    def notice(self, code: int) -> None:
+        """Let the mapped bits follow an event that need not be in the log."""
+        for register in (self.operation, self.questionable):
+            register.notice(code)
 
     def complete(self) -> None:
         """Note the completion that *OPC asked for."""
@@ -100,13 +136,24 @@ class Status:
         """Return the status byte with bit 6 as master summary."""
         bits = (4 if self.count(ERROR) else 0) | (16 if message_available else 0)
         bits |= 32 if self.standard_event & self.standard_enable else 0
+        bits |= (128 if self.operation.summary else 0) | (8 | 1 if self.questionable.summary else 0)
         return bits | (64 if bits & self.service_enable else 0)
 
     def clear(self) -> None:
         """*CLS: event registers and event log; enables stay."""
-        self.standard_event = 0
+        self.clear_events()
         self.entries.clear()
 
+    def clear_events(self) -> None:
+        """STAT:CLE: event registers alone."""
+        self.standard_event = self.operation.event = self.questionable.event = 0
+
     def preset(self) -> None:
-        """STAT:PRES."""
-        self.operation.enable = self.questionable.enable = 0
+        """STAT:PRES: event and enable registers of the user's own mapping; the mapping stays (assumed)."""
+        for register in (self.operation, self.questionable):
+            register.event = register.enable = 0
+
+    def unmap(self) -> None:
+        """*RST takes the mapping away."""
+        for register in (self.operation, self.questionable):
+            register.mapped.clear()

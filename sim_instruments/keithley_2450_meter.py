@@ -35,7 +35,19 @@ from sim_instruments.keithley_2450_buffers import (
 )
 from sim_instruments.keithley_2450_digital import DigitalPort
 from sim_instruments.keithley_2450_lists import ConfigurationLists
-from sim_instruments.keithley_2450_log import ABORTED, COMPLETED, INTERLOCK, NO_TRIGGER_MODEL, STARTED, Status
+from sim_instruments.keithley_2450_log import (
+    ABORTED,
+    COMPLETED,
+    EMPTIED,
+    FAILED,
+    FILLED,
+    INFORMATION,
+    INTERLOCK,
+    NO_TRIGGER_MODEL,
+    PAST_CAPACITY,
+    STARTED,
+    Status,
+)
 from sim_instruments.keithley_2450_settings import (
     CURR_RANGES,
     FULL_SCALE,
@@ -170,6 +182,7 @@ class SourceMeter:
         self.source_lists, self.sense_lists = ConfigurationLists(), ConfigurationLists()
         self.buffers.reset()
         self.digital.reset()
+        self.status.unmap()
         self.take_over(Settings(), t_ns)
 
     def take_over(self, settings: Settings, t_ns: int) -> None:
@@ -268,7 +281,7 @@ class SourceMeter:
 
     def ended(self, state: str, t_ns: int) -> None:
         """The model is idle: the output stays as it is."""
-        self.status.report(ABORTED if state == "ABORTED" else COMPLETED, t_ns)
+        self.status.report({"ABORTED": ABORTED, "FAILED": FAILED}.get(state, COMPLETED), t_ns)
 
     def perform(self, block: Block, t_ns: int) -> None:
         """Do what a block is for; a list that is gone ends the model."""
@@ -276,12 +289,12 @@ class SourceMeter:
             self._perform(block, t_ns)
         except ScpiError as error:
             self.status.report(error.code, t_ns)
-            self.trigger.abort(t_ns)
+            self.trigger.fail(t_ns)
 
     def _perform(self, block: Block, t_ns: int) -> None:
         match block:
             case BufferClear():
-                self.buffers.find(block.buffer).readings.clear()
+                self.empty(self.buffers.find(block.buffer), t_ns)
             case Recall():
                 for of_source, name, index in block.lists:
                     self._recall_listed(of_source, name, index, block.step)
@@ -295,7 +308,7 @@ class SourceMeter:
             case Notify():
                 self.event(f"NOT{block.number}", t_ns)
             case LogEvent():
-                self.status.post(block.message, block.kind, t_ns, 2734)
+                self.status.post(block.message, block.kind, t_ns, block.code)
                 if block.aborts:
                     self.trigger.abort(t_ns)
             case _:
@@ -387,9 +400,10 @@ class SourceMeter:
         settings, measured = self.settings, self.settings.sense_function
         current_a = self.output.current_a(self.stage(), t_ns)
         true = {"VOLT": self.output.voltage_v, "CURR": current_a}
-        if measured == "RES":
+        unit = {"OHM": "RES", "WATT": "WATT"}.get(settings.sense.unit, measured)
+        if unit != measured or measured == "RES":
             volts, amps = (self._noisy(name, true[name]) for name in ("VOLT", "CURR"))
-            value = volts / amps if abs(amps) > 1e-30 else OVERFLOW
+            value = volts * amps if unit == "WATT" else volts / amps if abs(amps) > 1e-30 else OVERFLOW
         else:
             value = self._measured(measured, true[measured])
         sourced = settings.source_function
@@ -397,7 +411,29 @@ class SourceMeter:
         status = STAT_TERMINAL if settings.terminals == "FRON" else 0
         limited = STAT_LIMIT if self.limited() else 0
         source_status = limited | (STAT_OUTPUT if self.output.on else 0) | (STAT_SENSE if settings.sense.four_wire else 0)
-        buffer.add(Reading(value, source, t_ns, measured, sourced, status, source_status))
+        self._store(buffer, Reading(value, source, t_ns, unit, sourced, status, source_status))
+
+    def empty(self, buffer: ReadingBuffer, t_ns: int) -> None:
+        """Clear a buffer, which is an event when there was something in it (the condition is assumed)."""
+        if buffer.readings:
+            buffer.readings.clear()
+            self._tell_fill(buffer, EMPTIED, f"The fill status of {buffer.name} is 0% filled", t_ns)
+
+    def _store(self, buffer: ReadingBuffer, reading: Reading) -> None:
+        """Put a reading into a buffer; the one that fills it is an event, one for which there is no room an error."""
+        was_full = len(buffer.readings) >= buffer.capacity
+        if was_full and not buffer.continuous:
+            self.status.report(PAST_CAPACITY, reading.t_ns)
+            return
+        buffer.add(reading)
+        if not was_full and len(buffer.readings) >= buffer.capacity:
+            self._tell_fill(buffer, FILLED, f"Reading buffer {buffer.name} is 100% filled", reading.t_ns)
+
+    def _tell_fill(self, buffer: ReadingBuffer, code: int, text: str, t_ns: int) -> None:
+        if buffer.log_state:
+            self.status.post(text, INFORMATION, t_ns, code)
+        else:
+            self.status.notice(code)
 
     def _measured(self, function: str, true: float) -> float:
         sense = self.settings.senses[function]

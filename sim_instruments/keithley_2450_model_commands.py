@@ -37,7 +37,7 @@ from sim_instruments.keithley_2450_blocks import (
     sweep,
 )
 from sim_instruments.keithley_2450_lists import MAX_INDEXES
-from sim_instruments.keithley_2450_log import ERROR, INFORMATION, LIST_MISSING, WARNING
+from sim_instruments.keithley_2450_log import ERROR, INFORMATION, LIST_MISSING, LOGGED, WARNING
 from sim_instruments.keithley_2450_meter import SourceMeter
 from sim_instruments.keithley_2450_settings import MAX_POINTS, RANGES, Levels, lowest_range
 from sim_instruments.scpi import ScpiError
@@ -98,6 +98,18 @@ def _measure(meter: SourceMeter, given: Arguments) -> Block:
     buffer = _buffer(meter, given)
     if given.next.upper() in ("INF", "INFINITE"):
         given.word(("INFinite",))
+        return Measure(buffer, INFINITE)
+    return Measure(buffer, given.whole(0, MAX_COUNT, 1))
+
+
+def _measure_or_digitize(meter: SourceMeter, given: Arguments) -> Block:
+    """What firmware 1.7 calls the same block; AUTO takes as many readings as SENSe:COUNt says."""
+    buffer = _buffer(meter, given)
+    if given.next.upper() == "AUTO":
+        given.text()
+        return Measure(buffer, meter.settings.count)
+    if given.next.upper() in ("INF", "INFINITE"):
+        given.text()
         return Measure(buffer, INFINITE)
     return Measure(buffer, given.whole(0, MAX_COUNT, 1))
 
@@ -171,7 +183,8 @@ def _log_event(meter: SourceMeter, given: Arguments) -> Block:
     message = given.string()
     if len(message) > 31:
         raise ScpiError(-154)
-    return LogEvent(WARNING if aborts else kinds[stem], message, aborts)
+    kind = WARNING if aborts else kinds[stem]
+    return LogEvent(kind, message, aborts, LOGGED[kind] + (0 if aborts else int(number) - 1))  # of an abort: assumed
 
 
 def _nop(meter: SourceMeter, given: Arguments) -> Block:
@@ -185,6 +198,7 @@ _BLOCKS: dict[str, Callable[[SourceMeter, Arguments], Block]] = {
     "CONFig:PREVious": partial(_recall, -1),
     "SOURce:STATe": _source_state,
     "MEASure": _measure,
+    "MDIGitize": _measure_or_digitize,
     "WAIT": _wait,
     "DELay:CONStant": _delay_constant,
     "DELay:DYNamic": _delay_dynamic,
@@ -342,7 +356,7 @@ def _sweep_even(kind: str, function: str, limit: float, meter: SourceMeter, give
         side.range_auto = ranging == "AUTO"
         side.range_value = lowest_range(RANGES[function], max(abs(start), abs(stop)))
     name = f"{function.capitalize()}{'Log' if kind == 'log' else 'Linear'}SweepList"  # assumed
-    walked = (*levels, *levels[::-1]) if dual else levels
+    walked = (*levels, *levels[-2::-1]) if dual else levels  # the stop level once: RocketLogger's tables of this model
     _fill(meter, function, name, walked, most=MAX_INDEXES)
     meter.trigger.load(sweep(name, 1, len(walked), delay_s, count, fail_abort, buffer))
 

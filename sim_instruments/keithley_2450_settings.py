@@ -44,7 +44,7 @@ def lowest_range(ranges: Sequence[float], value: float) -> float:
     return next((r for r in ranges if abs(value) <= r * FULL_SCALE * (1 + 1e-9)), ranges[-1])
 
 
-@dataclass
+@dataclass(slots=True)
 class SourceSide:
     """Settings of one source function (levels in V or A, limits in A or V)."""
 
@@ -59,7 +59,7 @@ class SourceSide:
     user_delays_s: tuple[float, ...] = (0.0,) * USER_DELAYS
 
 
-@dataclass
+@dataclass(slots=True)
 class SenseSide:
     """Settings of one measuring function."""
 
@@ -75,6 +75,7 @@ class SenseSide:
     relative: float = 0.0
     relative_on: bool = False
     offset_compensation: bool = False
+    unit: str = "OHM"
     user_delays_s: tuple[float, ...] = (0.0,) * USER_DELAYS
 
 
@@ -84,8 +85,8 @@ def _sources() -> dict[str, SourceSide]:
 
 def _senses() -> dict[str, SenseSide]:
     return {
-        "VOLT": SenseSide(0.02, lower_range=0.02),
-        "CURR": SenseSide(1e-8, lower_range=1e-8),
+        "VOLT": SenseSide(0.02, lower_range=0.02, unit="VOLT"),
+        "CURR": SenseSide(1e-8, lower_range=1e-8, unit="AMP"),
         "RES": SenseSide(2e5, lower_range=20.0),
     }
 
@@ -134,6 +135,8 @@ class Standing:
     line_frequency_hz: int = 50
     power_on: str = "RST"
     display: str = "ON100"
+    digits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("VOLT", "CURR", "RES"), 5))
+    shown_buffer: str = "defbuffer1"
 
 
 # --- kinds that only this instrument has ----------------------------------------------------------------------------
@@ -269,6 +272,7 @@ class Row:
 _OFF_STATES = Word(("NORMal", "HIMPedance", "ZERO", "GUARd"))
 _SHORT = {"VOLTage": "VOLT", "CURRent": "CURR", "RESistance": "RES"}
 _DC = {"VOLTage": "[:DC]", "CURRent": "[:DC]", "RESistance": ""}
+_UNITS = {"VOLT": ("VOLT", "OHM", "WATT"), "CURR": ("AMP", "OHM", "WATT"), "RES": ("OHM",)}
 _REACH = {"VOLT": MAX_V, "CURR": MAX_A, "RES": 2.1e8}
 
 
@@ -305,6 +309,7 @@ def _sense_rows(name: str) -> tuple[Row, ...]:
         (":RSENse", "four_wire", Flag()),
         (":RELative", "relative", Real(-_REACH[short], _REACH[short], NUMBER)),
         (":RELative:STATe", "relative_on", Flag()),
+        (":UNIT", "unit", Word(_UNITS[short])),
         *(((":OCOMpensated", "offset_compensation", Flag()),) if short == "RES" else ()),
     )
     return tuple(Row(root + spec, key, kind, "sense", short) for spec, key, kind in rows)

@@ -124,6 +124,11 @@ class TriggerModel:
         if self.running:
             self._end("ABORTED", t_ns)
 
+    def fail(self, t_ns: int) -> None:
+        """End because a block cannot do what it is for."""
+        if self.running:
+            self._end("FAILED", t_ns)
+
     def event(self, name: str, t_ns: int) -> None:
         """A trigger event: every wait and every branch that looks for it remembers it."""
         if not self.running:

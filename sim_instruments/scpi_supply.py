@@ -24,13 +24,14 @@ from sim_instruments.scpi import (
     Flag,
     Kind,
     MessageStream,
-    Real,
     ScpiError,
     Unit,
     Whole,
+    parse_string,
     parse_word,
     single,
 )
+from sim_instruments.scpi_supply_arguments import INVALID_SUFFIX, Level, output_number, without_channels
 from sim_instruments.scpi_supply_output import SupplyOutput
 
 IDENTITY = "ITO-RIG SIMULATED,PLAIN-30V,SN000001,1.0"
@@ -38,6 +39,8 @@ SCPI_VERSION = "1999.0"
 MESSAGE_NS = 1_000_000
 MEASUREMENT_NS = 10_000_000
 HIGHEST_V, HIGHEST_A = 30.9, 1.03
+HIGHEST_CEILING_V = 33.0  # of the overvoltage protection, and where *RST puts it; assumed
+MEMORIES = 5
 SETTING_DECIMALS = {"voltage": 3, "current": 4}
 READBACK_V, READBACK_A = 1e-3, 1e-5
 NOISE_V, NOISE_A = 1e-3, 2e-6
@@ -49,21 +52,19 @@ OPC, QYE, DDE, EXE, CME, PON = 1, 4, 8, 16, 32, 128
 ESB, MSS, ERROR_AVAILABLE, MAV = 32, 64, 4, 16
 
 KNOWINGLY_ABSENT: dict[str, str] = {
-    "APPLy": "VOLT and CURR do the same",
-    "INSTrument:SELect": "it has one output",
-    "VOLTage:PROTection": "the current limit is what protects the film",
     "VOLTage:RANGe": "it has one range",
     "VOLTage:SLEW": "the loop has its own time constant",
     "OUTPut:TRACk": "it has one output",
     "VOLTage:TRIGgered": "it has no trigger system",
     "STATus:QUEStionable:CONDition?": "how supplies number the bits of constant voltage and current differs by maker",
-    "SYSTem:REMote": "there is no front panel to lock",
-    "DISPlay": "there is no display",
-    "*SAV": "there is no memory",
+    "CURRent:PROTection": "the current is limited, not switched off",
+    "MEASure:ALL?": "no SCPI: one maker's own",
+    "CH1:VOLTage": "no SCPI: one maker's own",
 }
 
-_VOLTAGE = Real(0.0, HIGHEST_V, "{:+.8E}")
-_CURRENT = Real(0.0, HIGHEST_A, "{:+.8E}")
+_VOLTAGE = Level(HIGHEST_V, "V")
+_CURRENT = Level(HIGHEST_A, "A")
+_CEILING = Level(HIGHEST_CEILING_V, "V")
 _BYTE = Whole(0, 255)
 _SWITCH = Flag()
 
@@ -96,13 +97,16 @@ class ScpiSupplyPersona:
     terminal     what hangs on the output; asked and told in time order
     rng          read noise only
     has_end      the link carries an end mark and a clear (GPIB, USB): an unread reply is lost to the next message
+    wire_time    whether a message takes time to arrive and be read; on a real wire that is the wire's own
     """
 
-    def __init__(self, terminal: Terminal, rng: np.random.Generator, *, has_end: bool = False) -> None:
-        self.output = SupplyOutput(terminal, limit_a=HIGHEST_A)
-        self.errors = ErrorQueue(STANDARD_ERRORS, ERROR_QUEUE_DEPTH)
+    def __init__(self, terminal: Terminal, rng: np.random.Generator, *, has_end: bool = False, wire_time: bool = True) -> None:
+        self.output = SupplyOutput(terminal, limit_a=HIGHEST_A, ceiling_v=HIGHEST_CEILING_V)
+        self.errors = ErrorQueue(STANDARD_ERRORS | {INVALID_SUFFIX: "Invalid suffix"}, ERROR_QUEUE_DEPTH)
         self._rng = rng
         self._has_end = has_end
+        self._message_ns = MESSAGE_NS if wire_time else 0
+        self._saved: dict[int, tuple[float, float]] = {}
         self._esr, self._ese, self._sre = PON, 0, 0
         self._stream = MessageStream()
         self._unfinished = 0  # bytes of a message whose end has not come
@@ -141,6 +145,8 @@ class ScpiSupplyPersona:
                     self._accept(text, t_ns)
             if ended:
                 self._unfinished, self._overlong = 0, False
+        while self._messages and self._next_message_ns() == t_ns:  # a link that takes no time here
+            self._proceed(t_ns)
 
     def reply_ready_ns(self, t_ns: int) -> int | None:
         """When the next reply is there; for a question under way when it will have been answered, if it is not refused."""
@@ -148,7 +154,7 @@ class ScpiSupplyPersona:
             return self._replies[0][0]
         end_ns = self._free_ns
         for message in self._messages:
-            end_ns = max(message.done_ns, end_ns + MESSAGE_NS)
+            end_ns = max(message.done_ns, end_ns + self._message_ns)
             end_ns += sum(unit.entry.lasts_ns for unit in message.units)
             if message.replies or any(unit.entry.answers for unit in message.units):
                 return end_ns
@@ -192,7 +198,7 @@ class ScpiSupplyPersona:
         if not self._messages:
             return None
         message = self._messages[0]
-        begin_ns = message.done_ns if message.started else max(message.done_ns, self._free_ns + MESSAGE_NS)
+        begin_ns = message.done_ns if message.started else max(message.done_ns, self._free_ns + self._message_ns)
         return begin_ns + (message.units[0].entry.lasts_ns if message.units else 0)
 
     def _accept(self, text: str, t_ns: int) -> None:
@@ -200,7 +206,7 @@ class ScpiSupplyPersona:
             self._report(-363)
             return
         parsed = self._tree.parse(text)
-        self._messages.append(_Message(deque(parsed.units), parsed.error, t_ns + MESSAGE_NS, []))
+        self._messages.append(_Message(deque(parsed.units), parsed.error, t_ns + self._message_ns, []))
 
     def _proceed(self, t_ns: int) -> None:
         """Execute the unit that is done at `t_ns`; a message that is through sends its replies."""
@@ -250,10 +256,18 @@ class ScpiSupplyPersona:
         for node, kind, name in (("VOLTage", _VOLTAGE, "voltage"), ("CURRent", _CURRENT, "current")):
             header = f"[SOURce[1]:]{node}[:LEVel][:IMMediate][:AMPLitude]"
             self._add_level(tree, header, kind, name)
-        self._ask(tree, "OUTPut[1][:STATe]?", lambda t_ns: str(int(self.output.on)))
+        self._ask(tree, "OUTPut[1][:STATe]?", lambda t_ns: str(int(self.output.on)), channels=True)
         tree.add("OUTPut[1][:STATe]", _Command(self._switch))
-        self._ask(tree, "MEASure[:SCALar][:VOLTage][:DC]?", self._measured_v, MEASUREMENT_NS)
-        self._ask(tree, "MEASure[:SCALar]:CURRent[:DC]?", self._measured_a, MEASUREMENT_NS)
+        tree.add("APPLy", _Command(self._apply))
+        self._ask(tree, "APPLy?", lambda t_ns: f'"{self.output.setting_v:.5f},{self.output.limit_a:.5f}"')
+        tree.add("INSTrument[:SELect]", _Command(lambda params, t_ns: output_number(params) and None))
+        self._ask(tree, "INSTrument[:SELect]?", lambda t_ns: "OUTP1")
+        tree.add("INSTrument:NSELect", _Command(lambda params, t_ns: output_number(params) and None))
+        self._ask(tree, "INSTrument:NSELect?", lambda t_ns: "1")
+        self._add_protection(tree)
+        self._ask(tree, "MEASure[:SCALar][:VOLTage][:DC]?", self._measured_v, MEASUREMENT_NS, channels=True)
+        self._ask(tree, "MEASure[:SCALar]:CURRent[:DC]?", self._measured_a, MEASUREMENT_NS, channels=True)
+        self._ask(tree, "MEASure[:SCALar]:POWer[:DC]?", self._measured_w, 2 * MEASUREMENT_NS, channels=True)
         self._ask(tree, "SYSTem:ERRor[:NEXT]?", lambda t_ns: self.errors.pop())
         self._ask(tree, "SYSTem:VERSion?", lambda t_ns: SCPI_VERSION)
         self._ask(tree, "*IDN?", lambda t_ns: IDENTITY)
@@ -265,30 +279,42 @@ class ScpiSupplyPersona:
         self._ask(tree, "*SRE?", lambda t_ns: str(self._sre))
         tree.add("*ESE", _Command(lambda params, t_ns: self._mask("_ese", params)))
         tree.add("*SRE", _Command(lambda params, t_ns: self._mask("_sre", params)))
-        self._do(tree, "*RST", lambda t_ns: self.output.set(t_ns, voltage_v=0.0, limit_a=HIGHEST_A, on=False))
+        self._do(tree, "*RST", self._reset)
+        tree.add("*SAV", _Command(self._save))
+        tree.add("*RCL", _Command(self._recall))
+        for header in ("SYSTem:REMote", "SYSTem:LOCal", "SYSTem:RWLock", "SYSTem:BEEPer[:IMMediate]"):
+            self._do(tree, header, lambda t_ns: None)
+        tree.add("DISPlay[:WINDow][:STATe]", _Command(_switch_nothing))
+        tree.add("DISPlay[:WINDow]:TEXT[:DATA]", _Command(_show_nothing))
+        self._do(tree, "DISPlay[:WINDow]:TEXT:CLEar", lambda t_ns: None)
         self._do(tree, "*CLS", self._clear_status)
         self._do(tree, "*OPC", lambda t_ns: self._set_event(OPC))
         self._do(tree, "*WAI", lambda t_ns: None)
         return tree
 
-    def _ask(self, tree: CommandTree[_Command], spec: str, tell: Callable[[int], str], lasts_ns: int = 0) -> None:
-        tree.add(spec, _Command(_without_parameters(tell), answers=True, lasts_ns=lasts_ns))
+    def _ask(
+        self, tree: CommandTree[_Command], spec: str, tell: Callable[[int], str], lasts_ns: int = 0, *, channels: bool = False
+    ) -> None:
+        tree.add(spec, _Command(_without_parameters(tell, channels=channels), answers=True, lasts_ns=lasts_ns))
 
     def _do(self, tree: CommandTree[_Command], spec: str, act: Callable[[int], None]) -> None:
         tree.add(spec, _Command(_without_parameters(act)))
 
     def _add_level(self, tree: CommandTree[_Command], header: str, kind: Kind, name: str) -> None:
         def assign(params: tuple[str, ...], t_ns: int) -> None:
-            value = round(float(str(kind.parse(params, 0.0, self._level(name)))), SETTING_DECIMALS[name])
+            default = 0.0 if name == "voltage" else HIGHEST_A
+            value = round(float(str(kind.parse(without_channels(params), default, 0.0))), SETTING_DECIMALS[name])
             if name == "voltage":
                 self.output.set(t_ns, voltage_v=value)
             else:
                 self.output.set(t_ns, limit_a=value)
 
         def tell(params: tuple[str, ...], t_ns: int) -> str:
+            params = without_channels(params)
             if not params:
                 return kind.format(self._level(name))
-            return kind.format(kind.parse((parse_word(single(params), LIMIT_WORDS),), 0.0, 0.0))
+            default = 0.0 if name == "voltage" else HIGHEST_A
+            return kind.format(kind.parse((parse_word(single(params), LIMIT_WORDS),), default, 0.0))
 
         tree.add(header, _Command(assign))
         tree.add(f"{header}?", _Command(tell, answers=True))
@@ -297,13 +323,62 @@ class ScpiSupplyPersona:
         return self.output.setting_v if name == "voltage" else self.output.limit_a
 
     def _switch(self, params: tuple[str, ...], t_ns: int) -> None:
-        self.output.set(t_ns, on=bool(_SWITCH.parse(params, False, self.output.on)))
+        self.output.set(t_ns, on=bool(_SWITCH.parse(without_channels(params), False, self.output.on)))
+
+    def _apply(self, params: tuple[str, ...], t_ns: int) -> None:
+        """Voltage, or voltage and current, both or none; the name of the output may stand before them."""
+        if params and params[0][:1].isalpha() and params[0][:3].upper() not in ("MIN", "MAX", "DEF"):
+            output_number(params[:1])
+            params = params[1:]
+        if len(params) not in (1, 2):
+            raise ScpiError(-108 if len(params) > 2 else -109)
+        voltage_v = round(float(str(_VOLTAGE.parse(params[:1], 0.0, 0.0))), SETTING_DECIMALS["voltage"])
+        current = [round(float(str(_CURRENT.parse((p,), HIGHEST_A, 0.0))), SETTING_DECIMALS["current"]) for p in params[1:]]
+        self.output.set(t_ns, voltage_v=voltage_v, limit_a=current[0] if current else None)
+
+    def _add_protection(self, tree: CommandTree[_Command]) -> None:
+        """Overvoltage protection, as single-output supplies of Keysight have it."""
+        root = "[SOURce[1]:]VOLTage:PROTection"
+
+        def assign(params: tuple[str, ...], t_ns: int) -> None:
+            ceiling = _CEILING.parse(without_channels(params), HIGHEST_CEILING_V, 0.0)
+            self.output.protect(t_ns, ceiling_v=float(str(ceiling)))
+
+        def switch(params: tuple[str, ...], t_ns: int) -> None:
+            self.output.protect(t_ns, on=bool(_SWITCH.parse(params, False, self.output.protected)))
+
+        tree.add(f"{root}[:LEVel]", _Command(assign))
+        tree.add(f"{root}:STATe", _Command(switch))
+        self._ask(tree, f"{root}[:LEVel]?", lambda t_ns: _CEILING.format(self.output.ceiling_v), channels=True)
+        self._ask(tree, f"{root}:STATe?", lambda t_ns: str(int(self.output.protected)))
+        self._ask(tree, f"{root}:TRIPped?", lambda t_ns: str(int(self.output.tripped)), channels=True)
+        self._do(tree, f"{root}:CLEar", self.output.clear_protection)
+
+    def _reset(self, t_ns: int) -> None:
+        self.output.set(t_ns, voltage_v=0.0, limit_a=HIGHEST_A, on=False)
+        self.output.protect(t_ns, ceiling_v=HIGHEST_CEILING_V, on=False)
+        self.output.clear_protection(t_ns)
+
+    def _save(self, params: tuple[str, ...], t_ns: int) -> None:
+        self._saved[self._memory(params)] = (self.output.setting_v, self.output.limit_a)
+
+    def _recall(self, params: tuple[str, ...], t_ns: int) -> None:
+        """Levels come back, with the output off (assumed); what was never saved is what *RST sets."""
+        voltage_v, limit_a = self._saved.get(self._memory(params), (0.0, HIGHEST_A))
+        self.output.set(t_ns, voltage_v=voltage_v, limit_a=limit_a, on=False)
+
+    @staticmethod
+    def _memory(params: tuple[str, ...]) -> int:
+        return int(str(Whole(1, MEMORIES).parse(params, 1, 1)))
 
     def _measured_v(self, t_ns: int) -> str:
         return self._read_back(self.output.voltage_v + NOISE_V * self._rng.standard_normal(), READBACK_V)
 
     def _measured_a(self, t_ns: int) -> str:
         return self._read_back(self.output.current_a(t_ns) + NOISE_A * self._rng.standard_normal(), READBACK_A)
+
+    def _measured_w(self, t_ns: int) -> str:
+        return f"{float(self._measured_v(t_ns)) * float(self._measured_a(t_ns)):+.8E}"
 
     @staticmethod
     def _read_back(value: float, step: float) -> str:
@@ -329,9 +404,19 @@ class ScpiSupplyPersona:
         return byte | MSS * bool(byte & self._sre)
 
 
-def _without_parameters(run: Callable[[int], str | None]) -> Callable[[tuple[str, ...], int], str | None]:
+def _switch_nothing(params: tuple[str, ...], t_ns: int) -> None:
+    _SWITCH.parse(params, False, False)
+
+
+def _show_nothing(params: tuple[str, ...], t_ns: int) -> None:
+    parse_string(single(params))
+
+
+def _without_parameters(
+    run: Callable[[int], str | None], *, channels: bool = False
+) -> Callable[[tuple[str, ...], int], str | None]:
     def checked(params: tuple[str, ...], t_ns: int) -> str | None:
-        if params:
+        if without_channels(params) if channels else params:
             raise ScpiError(-108)
         return run(t_ns)
 
@@ -339,7 +424,7 @@ def _without_parameters(run: Callable[[int], str | None]) -> Callable[[tuple[str
 
 
 def _make(around: Surroundings) -> Persona:
-    return ScpiSupplyPersona(around.terminal, around.rng, has_end=not around.serial_line)
+    return ScpiSupplyPersona(around.terminal, around.rng, has_end=not around.serial_line, wire_time=around.wire_time)
 
 
 PERSONA = PersonaEntry("scpi-supply", "voltage_source", _make, "TCPIP::192.0.2.23::5025::SOCKET")

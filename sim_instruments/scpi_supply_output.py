@@ -24,6 +24,7 @@ class SupplyOutput:
     terminal    what hangs on the output; asked and told in time order
     setting_v   programmed voltage (V, 0 or more)
     limit_a     programmed current limit (A)
+    ceiling_v   above it the overvoltage protection, when it is on, takes the output to 0 V until it is cleared
     """
 
     terminal: Terminal
@@ -33,6 +34,9 @@ class SupplyOutput:
     limited: bool = False
     voltage_v: float = 0.0
     loop_v: float = 0.0
+    ceiling_v: float = math.inf
+    protected: bool = False
+    tripped: bool = False
     due_ns: int | None = None  # when the next part of a walk is due
 
     def set(self, t_ns: int, *, voltage_v: float | None = None, limit_a: float | None = None, on: bool | None = None) -> None:
@@ -44,6 +48,17 @@ class SupplyOutput:
         walking = self.on and self.loop_v != self.setting_v
         self.due_ns = (self.due_ns or t_ns + STEP_NS) if walking else None
         self.regulate(t_ns)
+
+    def protect(self, t_ns: int, *, ceiling_v: float | None = None, on: bool | None = None) -> None:
+        """Set or switch the overvoltage protection; one that is switched off trips no more, but stays tripped."""
+        self.ceiling_v = self.ceiling_v if ceiling_v is None else ceiling_v
+        self.protected = self.protected if on is None else on
+        self.regulate(t_ns)
+
+    def clear_protection(self, t_ns: int) -> None:
+        """Let the output on again after a trip; it trips again when the voltage is still too high."""
+        self.tripped, self.loop_v = False, 0.0
+        self.set(t_ns)
 
     def walk(self) -> None:
         """Take the step that is due."""
@@ -59,7 +74,8 @@ class SupplyOutput:
 
     def regulate(self, t_ns: int) -> None:
         """Find the voltage that loop, limit and load agree on, and tell the terminal when it has changed."""
-        voltage_v, self.limited = (self.loop_v if self.on else 0.0), False
+        self.tripped |= self.protected and self.on and self.loop_v > self.ceiling_v
+        voltage_v, self.limited = (self.loop_v if self.on and not self.tripped else 0.0), False
         if voltage_v > 0 and self.terminal.current_a(voltage_v, t_ns) > self.limit_a:
             voltage_v, self.limited = self._held_back_v(voltage_v, t_ns), True
         if voltage_v != self.voltage_v:

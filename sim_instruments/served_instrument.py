@@ -123,7 +123,10 @@ class ServedInstrument:
 
     def dismiss(self, now_ns: int) -> list[ClientConnection]:
         """Take leave of clients that have gone, or have nothing more to say and to hear; return them, to be closed."""
-        if not any(client.finished or client.lost for client in self.clients):
+        for client in self.clients:
+            if client.finished or client.lost:
+                break
+        else:
             return []
         pending = self.persona.reply_ready_ns(now_ns) is not None
         gone = [client for client in self.clients if client.lost or self._done(client, pending)]

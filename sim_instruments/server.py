@@ -1,13 +1,13 @@
 """Face 2 of the simulated bench: every instrument a TCP server on 127.0.0.1, on the real clock, for programs of any kind.
 
-One thread, one loop. World time is real time since the server was made; it moves when bytes come, when an answer is foretold
-for now, every millisecond while pulses run or an answer depends on the bench, and at least every 20 ms.
+One thread, one loop. World time is real time since the server was made, unless it is given another pace; it moves when bytes
+come, when an answer is foretold for now, every millisecond while pulses run, for a while after somebody has said something and
+while an answer depends on the bench, and at least every 20 ms.
 """
 
 import selectors
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -17,13 +17,16 @@ from typing import Any, Self, TypeVar
 
 from sim_instruments.catalogue import find
 from sim_instruments.client_connection import ClientConnection
+from sim_instruments.pace import Pace, RealPace
+from sim_instruments.persona import Persona
 from sim_instruments.served_instrument import HOST, Address, ServedInstrument, listen
 from sim_instruments.world import OPTIONAL_ROLES, REQUIRED_ROLES, START_NS, World
 
 BUSY_TICK_NS = 1_000_000
 IDLE_TICK_NS = 20_000_000
-PULSES_RECENT_NS = 50_000_000
-EARLY_NS = 80_000  # the system wakes a sleeper so much too late: the last of a wait for an answer is spent awake
+RECENT_NS = 1_000_000_000
+"""So long after a pulse or a word the bench is looked at every millisecond: the next pulse may bring an answer."""
+
 CALL_TIMEOUT_S = 30.0
 
 T = TypeVar("T")
@@ -32,13 +35,15 @@ T = TypeVar("T")
 class BenchServer:
     """The simulated bench as TCP servers; listens from the moment it is made, answers while it runs.
 
-    As a context manager it runs in a thread of its own; `serve()` runs it in the calling thread.
+    As a context manager it runs in a thread of its own; `serve()` runs it in the calling thread; who lets world time pass by
+    hand calls `turn()`.
 
     Parameters
     ----------
     description  of the bench, as World wants it; where a resource is a serial line the instrument is served as one
     ports        role -> TCP port; roles not named get free ports
     seed         of all noise
+    pace         of world time; the computer's clock unless given
     world        further arguments of World
 
     Raises
@@ -47,7 +52,14 @@ class BenchServer:
     OSError      a port is taken
     """
 
-    def __init__(self, description: Mapping[str, Any], ports: Mapping[str, int] | None = None, seed: int = 0, **world: Any):
+    def __init__(
+        self,
+        description: Mapping[str, Any],
+        ports: Mapping[str, int] | None = None,
+        seed: int = 0,
+        pace: Pace | None = None,
+        **world: Any,
+    ) -> None:
         wanted = dict(ports or {})
         roles = [role for role in (*REQUIRED_ROLES, *OPTIONAL_ROLES) if role in description]
         for role in wanted:
@@ -69,7 +81,7 @@ class BenchServer:
             role: ServedInstrument(persona, listeners[role], is_line=not _has_network(description[role]))
             for role, persona in self.world.personas.items()
         }
-        self._origin_ns = time.monotonic_ns() - START_NS
+        self._pace: Pace = RealPace(START_NS) if pace is None else pace
         self._selector = selectors.SelectSelector()  # the one whose timeouts are finer than a millisecond
         self._wake_in, self._wake_out = socket.socketpair()
         self._interests: dict[ClientConnection, int] = {}
@@ -79,7 +91,7 @@ class BenchServer:
         self._failure: BaseException | None = None
         self._stopping = self._closed = False
         self._rendered_ns = self._wake_ns = START_NS
-        self._pulses_seen, self._pulses_ns = 0, -PULSES_RECENT_NS
+        self._pulses_seen, self._busy_ns = 0, -RECENT_NS
         for instrument in self._instruments.values():
             self._selector.register(instrument.listener, selectors.EVENT_READ, instrument)
         self._wake_in.setblocking(False)
@@ -95,6 +107,10 @@ class BenchServer:
         """Get the connections to an instrument; look at them inside `call`."""
         return tuple(self._instruments[role].clients)
 
+    def rewire(self, role: str, wire: Persona) -> None:
+        """Put `wire` in the place of an instrument, before anybody talks to it: a fault of its link, somebody who listens."""
+        self.world.personas[role] = self._instruments[role].persona = wire
+
     # --- life
 
     def serve(self) -> None:
@@ -102,7 +118,7 @@ class BenchServer:
         self._looper = threading.get_ident()
         try:
             while not self._stopping:
-                self._turn()
+                self.turn()
         finally:
             self.close()
 
@@ -164,10 +180,16 @@ class BenchServer:
 
     # --- one turn of the loop
 
-    def _turn(self) -> None:
-        for key, mask in self._selector.select(max(0, self._wake_ns - self._now_ns()) * 1e-9):
+    @property
+    def wake_ns(self) -> int:
+        """Get the world time (ns) at which the next turn is due if no bytes come."""
+        return self._wake_ns
+
+    def turn(self) -> None:
+        """Listen until the next turn is due or bytes come; let the world catch up, hear clients and answer them."""
+        for key, mask in self._selector.select(self._pace.patience_s(self._wake_ns)):
             self._transfer(key.fileobj, key.data, mask)
-        now_ns = self._now_ns()
+        now_ns = self._pace.now_ns()
         self.world.advance_to(now_ns)
         self._render(now_ns)
         wake_ns = now_ns + self._tick_ns(now_ns)
@@ -179,10 +201,11 @@ class BenchServer:
             instrument.hear(now_ns)
             due_ns = instrument.answer(now_ns)
             if due_ns is not None:
-                wake_ns = min(wake_ns, due_ns - EARLY_NS)
+                wake_ns = min(wake_ns, due_ns - self._pace.early_ns)
             elif instrument.waiting(now_ns):
                 wake_ns = min(wake_ns, now_ns + BUSY_TICK_NS)
             for client in instrument.clients:
+                client.acknowledge()
                 self._listen_to(client)
         self._wake_ns = wake_ns
         while self._calls:
@@ -193,18 +216,19 @@ class BenchServer:
             with suppress(BlockingIOError):
                 self._wake_in.recv(4096)
         elif isinstance(owner, ServedInstrument):
-            owner.accept(self._now_ns())
+            owner.accept(self._pace.now_ns())
         elif isinstance(owner, ClientConnection):
             if mask & selectors.EVENT_WRITE:
                 owner.send()
             if mask & selectors.EVENT_READ and owner.wants_read:
                 owner.receive()
+                self._busy_ns = self._pace.now_ns()
 
     def _tick_ns(self, now_ns: int) -> int:
         """How long the world may be left alone if no bytes come and no answer is foretold (ns)."""
         if self.world.pulses_carried != self._pulses_seen:
-            self._pulses_seen, self._pulses_ns = self.world.pulses_carried, now_ns
-        return BUSY_TICK_NS if now_ns - self._pulses_ns < PULSES_RECENT_NS else IDLE_TICK_NS
+            self._pulses_seen, self._busy_ns = self.world.pulses_carried, now_ns
+        return BUSY_TICK_NS if now_ns - self._busy_ns < RECENT_NS else IDLE_TICK_NS
 
     def _render(self, now_ns: int) -> None:
         """Let the spectrometer make its frames even if nobody asks: a long silence must not become a long stall."""
@@ -231,9 +255,6 @@ class BenchServer:
         if self._interests.pop(client, 0):
             self._selector.unregister(client.socket)
         client.close()
-
-    def _now_ns(self) -> int:
-        return time.monotonic_ns() - self._origin_ns
 
 
 def _answer_call(look: Callable[[World], Any], future: "Future[Any]", world: World) -> None:

@@ -104,11 +104,20 @@ class Dg645Persona:
     serial    six digits, as *IDN? shows them
     firmware  as *IDN? shows it after "ver"
     quirks    what the manual leaves open
+    wire_time whether a command takes time to arrive and be read; on a real wire that is the wire's own
     """
 
-    def __init__(self, *, serial: str = "004025", firmware: str = "1.00.00E", quirks: Dg645Quirks | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        serial: str = "004025",
+        firmware: str = "1.00.00E",
+        quirks: Dg645Quirks | None = None,
+        wire_time: bool = True,
+    ) -> None:
         self._identity = f"Stanford Research Systems,DG645,s/n{serial},ver{firmware}"
         self._quirks = quirks or Dg645Quirks()
+        self._command_ns = COMMAND_NS if wire_time else 0
         self._settings = Settings(self._quirks)
         self._cycles = Cycles(self._settings.timing(), self._quirks)
         self._stream = CommandStream()
@@ -128,16 +137,8 @@ class Dg645Persona:
     # --- the Persona protocol -----------------------------------------------------------------------------------------
 
     def run_until(self, t_ns: int) -> dict[str, OutputPulses]:
-        """Execute what is due, advance the outputs; return the pulses that began since last time, all five outputs."""
-        while self._waiting:
-            arrived_ns, command = self._waiting[0]
-            done_ns = max(arrived_ns, self._free_ns) + COMMAND_NS
-            if done_ns > t_ns:
-                break
-            self._waiting.popleft()
-            self._free_ns = self._now_ns = done_ns
-            self._cycles.advance(done_ns)
-            self._execute(command)
+        """Execute what is due, advance the outputs; return the pulses that began since last time."""
+        self._work(t_ns)
         self._now_ns = t_ns
         self._cycles.advance(t_ns)
         return self._cycles.drain()
@@ -154,6 +155,8 @@ class Dg645Persona:
             if held > INPUT_BUFFER_BYTES:
                 self.device_clear(t_ns)
                 self._report(Code.OVER_RUN)
+        if not self._command_ns:
+            self._work(t_ns)
 
     def reply_ready_ns(self, t_ns: int) -> int | None:
         """When the next reply is there; for a question not yet executed, when it will have been."""
@@ -161,7 +164,7 @@ class Dg645Persona:
             return self._replies[0].ready_ns
         done_ns = self._free_ns
         for arrived_ns, command in self._waiting:
-            done_ns = max(arrived_ns, done_ns) + COMMAND_NS
+            done_ns = max(arrived_ns, done_ns) + self._command_ns
             if command.query and command.error is None and self._answers(command.header):
                 return done_ns + self._duration_ns(command.header)
         return None
@@ -188,6 +191,18 @@ class Dg645Persona:
         self._replies.clear()
 
     # --- execution ----------------------------------------------------------------------------------------------------
+
+    def _work(self, t_ns: int) -> None:
+        """Execute the commands that are done by `t_ns`."""
+        while self._waiting:
+            arrived_ns, command = self._waiting[0]
+            done_ns = max(arrived_ns, self._free_ns) + self._command_ns
+            if done_ns > t_ns:
+                break
+            self._waiting.popleft()
+            self._free_ns = self._now_ns = done_ns
+            self._cycles.advance(done_ns)
+            self._execute(command)
 
     def _execute(self, command: Command) -> None:
         try:
@@ -418,4 +433,6 @@ class Dg645Persona:
         self._terminator = bytes(code for code in (read_index(text, 0, 255) for text in parameters) if code)
 
 
-PERSONA = PersonaEntry("srs-dg645", "laser_trigger", lambda around: Dg645Persona(), "TCPIP::192.0.2.20::5025::SOCKET")
+PERSONA = PersonaEntry(
+    "srs-dg645", "laser_trigger", lambda around: Dg645Persona(wire_time=around.wire_time), "TCPIP::192.0.2.20::5025::SOCKET"
+)

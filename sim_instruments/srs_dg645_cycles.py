@@ -100,7 +100,6 @@ class Cycles:
         self._coming: list[tuple[TimesNs, TimesNs]] = [(_NO_TIMES, _NO_TIMES) for _ in OUTPUTS]
         self._left: list[list[tuple[TimesNs, TimesNs]]] = [[] for _ in OUTPUTS]
         self._levels = [(pulse.idle_v, pulse.active_v) for pulse in timing.pulses]
-        self._silence: tuple[Timing | None, dict[str, OutputPulses]] = (None, {})
 
     # --- what the instrument asks of it -------------------------------------------------------------------------------
 
@@ -113,6 +112,19 @@ class Cycles:
     def in_burst(self) -> bool:
         """Get whether a burst is in progress; true between its cycles, too."""
         return self._burst is not None
+
+    @property
+    def _at_rest(self) -> bool:
+        """Get whether nothing runs, comes or is looked at, so that time may just pass."""
+        return (
+            self._timing.source == 5
+            and self._shot_ps is None
+            and self._burst is None
+            and not self._in_cycle
+            and not self._trigger_edges
+            and len(self._inhibit_ns) == 1
+            and not any(len(begin_ns) for begin_ns, _ in self._coming)
+        )
 
     def trigger(self) -> None:
         """Fire a single shot (source 5) or wait for one edge (3, 4); while busy only RATE is set."""
@@ -153,9 +165,9 @@ class Cycles:
         {"EXT": self._receive_trigger, "INHIBIT": self._receive_inhibit}[connector](edges)
 
     def drain(self) -> dict[str, OutputPulses]:
-        """Return the pulses that began since the last call, all five outputs, at the levels of the last pulse."""
+        """Return the pulses that began since the last call, {} if none did, at the levels of the last pulse."""
         if not any(self._left):
-            return self._nothing()
+            return {}
         leaving: dict[str, OutputPulses] = {}
         for output, name in enumerate(OUTPUT_NAMES):
             parts, self._left[output] = self._left[output], []
@@ -166,20 +178,15 @@ class Cycles:
             leaving[name] = OutputPulses(begin_ns, end_ns, *levels)
         return leaving
 
-    def _nothing(self) -> dict[str, OutputPulses]:
-        """No pulses at all; made once per timing, as it is asked for with every message to anybody."""
-        timing, nothing = self._silence
-        if timing is not self._timing:
-            pulses = zip(OUTPUT_NAMES, self._timing.pulses, strict=True)
-            nothing = {name: OutputPulses(_NO_TIMES, _NO_TIMES, pulse.idle_v, pulse.active_v) for name, pulse in pulses}
-            self._silence = self._timing, nothing
-        return dict(nothing)
-
     def advance(self, t_ns: int) -> None:
         """Let everything happen up to and including `t_ns`; no Python loop over cycles."""
         if self._epoch_ns is None:
             self._epoch_ns = t_ns
         to_ps = (t_ns - self._epoch_ns) * 1000 + 499  # all that rounds to t_ns
+        if self._at_rest:
+            self._heard_ps = max(self._heard_ps, to_ps)
+            self._now_ps = to_ps - 499
+            return
         heard = self._hear(to_ps)
         while True:
             if self._burst is not None:

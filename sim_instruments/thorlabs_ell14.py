@@ -4,7 +4,8 @@ Source: Thorlabs ELLx modules protocol manual as programs of others quote and us
 of data, layout of IN, 143 360 pulses per turn); speed (430 deg/s) from memory, unverified. Assumed: the counter is 0 wherever
 the plate stands at power-up; while something moves every command but `st` is answered by status 9; a move beyond one turn to
 either side by status 12; `st`, `sv`, `so`, `sj`, `is`, `us`, `f1`.. by status 0; jogging with a step of 0 turns until `st`; a
-command takes 2 ms; an isolated module is silent and says status 6 when asked after it.
+command takes 2 ms; after `ga` the module also listens to the group's address, answers to that from there, and forgets it at
+the end of the move it was for, which it tells from its own address (from memory, unverified); an isolated module is silent and says status 6 when asked after it.
 """
 
 from collections import deque
@@ -39,7 +40,6 @@ KNOWINGLY_ABSENT: dict[str, str] = {
     "c2": "the scan of a motor's current is a picture of the real motor",
     "cm": "cleaning moves the real mechanics for minutes; there is nothing to clean",
     "om": "optimising tunes the real motor for minutes; there is nothing to tune",
-    "ga": "one module on the line makes no group",
     "BO": "nobody presses the buttons of the interface board",
     "BS": "nobody presses the buttons of the interface board",
     "GS02, GS05, GS07, GS0A, GS0B, GS0D": "the simulated motor has no such failures; too hot (GS08) it can be made",
@@ -107,6 +107,7 @@ class Ell14Persona:
         self._velocity = 100
         self._periods = {"f1": 0x00AE, "b1": 0x00CB, "f2": 0x00AF, "b2": 0x00CD}
         self._address = "0"
+        self._group: str | None = None
         self._status = OK
         self._motion: _Motion | None = None
         self._isolated_until_ns: int | None = None
@@ -183,6 +184,7 @@ class Ell14Persona:
         self.plate.stop(t_ns)
         self._counter_deg = self.plate.angle_deg(t_ns)
         self._motion, self._velocity, self._status = None, 100, OK
+        self._group = None
         self._stream.clear()
         self._waiting.clear()
         self._replies.clear()
@@ -199,7 +201,7 @@ class Ell14Persona:
         return min((t for t in (executed_ns, ended_ns) if t is not None), default=None)
 
     def _execute(self, frame: Frame) -> None:
-        if frame.address != self._address or self._is_isolated(frame):
+        if frame.address not in (self._address, self._group) or self._is_isolated(frame):
             return
         if not frame.valid:
             if not frame.command:
@@ -222,11 +224,12 @@ class Ell14Persona:
 
     def _arrive(self) -> None:
         motion, self._motion = self._motion, None
+        self._group = None
         if motion is not None and motion.answer is not None:
             self._say(motion.answer())
 
-    def _say(self, text: str) -> None:
-        data = f"{self._address}{text}\r\n".encode("ascii")
+    def _say(self, text: str, address: str | None = None) -> None:
+        data = f"{address or self._address}{text}\r\n".encode("ascii")
         if sum(len(reply.left) for reply in self._replies) + len(data) > UNREAD_AT_MOST:
             return
         self._sent_ns = max(self._now_ns, self._sent_ns) + len(data) * self._byte_ns
@@ -304,6 +307,7 @@ class Ell14Persona:
             "gs": self._tell_status,
             "us": lambda _: self._say_status(OK),
             "ca": self._change_address,
+            "ga": self._join_group,
             "is": self._isolate,
             "ho": self._home,
             "ma": lambda digits: self._move_to(_signed(digits)),
@@ -333,6 +337,10 @@ class Ell14Persona:
     def _change_address(self, digits: str) -> None:
         self._address = digits.upper()
         self._say_status(OK)
+
+    def _join_group(self, digits: str) -> None:
+        self._group = digits.upper()
+        self._say(f"GS{OK:02X}", self._group)
 
     def _isolate(self, digits: str) -> None:
         minutes = int(digits, 16)

@@ -16,6 +16,7 @@ DIGITS: dict[str, int] = {
     "gs": 0,
     "us": 0,
     "ca": 1,
+    "ga": 1,
     "is": 2,
     "i1": 0,
     "i2": 0,

@@ -1,19 +1,18 @@
-"""The bench of the role contracts: any driver in its role on the simulated world, every wire watched and breakable.
+"""The bench of the role contracts: any driver in its role on the simulated world, on either face, every wire watched and
+breakable.
 
 What a contract asserts is read from the world's own record (terminal voltage, pulses that left an output, exposures), never
 from what a driver believes. A new model is one driver, one persona and one row of FACTS.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from pyvisa import ResourceManager
-from pyvisa.constants import StatusCode
-from pyvisa.errors import VisaIOError
+from faces import IN_PROCESS, SERVED, Face, make_face
+from wire import NEVER_NS, Wire
 
 from drivers import obp
 from drivers.link import Link
@@ -32,8 +31,7 @@ from drivers.roles import (
 )
 from rig.bench import OPTIONAL_ROLES, default_bench
 from sim_instruments.keithley_2400 import Keithley2400Persona, Keithley2400Quirks
-from sim_instruments.persona import Edges, OutputPulses, Persona
-from sim_instruments.visa_library import library_for
+from sim_instruments.persona import Persona
 from sim_instruments.world import FaultyCable, World
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
@@ -43,7 +41,7 @@ SERIAL = "ASRL/dev/ttyUSB7::INSTR"
 RAW_USB = "USB0::0x2457::0x1022::USB4C00123::RAW"
 USBTMC = "USB0::0x1313::0x8078::P0004711::INSTR"
 LINK_NAMES = {GPIB: "gpib", LINE: "line", SERIAL: "serial", RAW_USB: "raw-usb", USBTMC: "usbtmc"}
-NEVER_NS = 2**62
+SERVED_NAMES = {LINE: "served", SERIAL: "served-serial"}
 
 
 @dataclass(frozen=True)
@@ -118,107 +116,21 @@ FACTS = {
 }
 
 
-def of_role(role: str) -> list[Any]:
-    """Parameters (entry, resource) for every driver of a role on every link it can be on."""
+def of_role(role: str, *, faces: Sequence[str] = (IN_PROCESS, SERVED)) -> list[Any]:
+    """Parameters (entry, resource, face) for every driver of a role on every link it can be on; links without a device clear
+    are served too."""
+    models = [entry for entry in entries() if entry.role == role and entry.build is not None]
+    names = {IN_PROCESS: LINK_NAMES, SERVED: SERVED_NAMES}
     return [
-        pytest.param((entry, resource), id=f"{entry.model}-{LINK_NAMES[resource]}")
-        for entry in entries()
-        if entry.role == role and entry.build is not None
+        pytest.param((entry, resource, face), id=f"{entry.model}-{names[face][resource]}")
+        for face in faces
+        for entry in models
         for resource in FACTS[entry.model].resources
+        if resource in names[face]
     ]
 
 
-class Wire:
-    """A persona with its wires watched. Fulfils Persona.
-
-    Parameters
-    ----------
-    log       (role, bytes) of all instruments in the order of writing
-    traffic   (time, "write" or "clear", bytes) as this instrument got them
-    lose      so many replies never arrive
-    late_ns   the next reply arrives so much later
-    double    the next reply arrives twice
-    rewrite   (old, new) bytes in every reply
-    cut_at    so many bytes of the next write arrive, then the transfer fails
-    """
-
-    def __init__(self, persona: Persona, role: str, log: list[tuple[str, bytes]]) -> None:
-        self.persona = persona
-        self.role = role
-        self.log = log
-        self.traffic: list[tuple[int, str, bytes]] = []
-        self.emitted: dict[str, list[OutputPulses]] = {}
-        self.lose = 0
-        self.late_ns = 0
-        self.double = False
-        self.rewrite: tuple[bytes, bytes] | None = None
-        self.cut_at: int | None = None
-        self._lost = False
-        self._line: deque[tuple[int, bytes]] = deque()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.persona, name)  # what a persona offers besides bytes and edges
-
-    def run_until(self, t_ns: int) -> dict[str, OutputPulses]:
-        pulses = self.persona.run_until(t_ns)
-        for connector, some in pulses.items():
-            if len(some):
-                self.emitted.setdefault(connector, []).append(some)
-        return pulses
-
-    def receive_edges(self, connector: str, edges: Edges) -> None:
-        self.persona.receive_edges(connector, edges)
-
-    def receive(self, data: bytes, t_ns: int) -> None:
-        cut, self.cut_at = self.cut_at, None
-        data = data[:cut]
-        self.traffic.append((t_ns, "write", data))
-        self.log.append((self.role, data))
-        self._lost = False
-        self.persona.receive(data, t_ns)
-        if cut is not None:
-            raise VisaIOError(StatusCode.error_io)
-
-    def reply_ready_ns(self, t_ns: int) -> int | None:
-        ready_ns = self.persona.reply_ready_ns(t_ns)
-        while ready_ns is not None and ready_ns <= t_ns and (self.lose or self.late_ns or self.double or self.rewrite):
-            self._carry(t_ns)
-            ready_ns = self.persona.reply_ready_ns(t_ns)
-        if self._line:
-            return self._line[0][0]
-        return NEVER_NS if ready_ns is None and self._lost else ready_ns
-
-    @property
-    def reply_is_sent(self) -> bool:
-        return False
-
-    def _carry(self, t_ns: int) -> None:
-        reply, ended = b"", False
-        while not ended:
-            part, ended = self.persona.take(1 << 20, t_ns)
-            reply += part
-        if self.lose:
-            self.lose, self._lost = self.lose - 1, True
-            return
-        if self.rewrite:
-            reply = reply.replace(*self.rewrite)
-        self._line.extend([(t_ns + self.late_ns, reply)] * (2 if self.double else 1))
-        self.late_ns, self.double = 0, False
-
-    def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
-        if not self._line:
-            return self.persona.take(max_bytes, t_ns)
-        ready_ns, reply = self._line.popleft()
-        if ready_ns > t_ns or len(reply) > max_bytes:
-            count = 0 if ready_ns > t_ns else max_bytes
-            self._line.appendleft((ready_ns, reply[count:]))
-            return reply[:count], False
-        return reply, True
-
-    def device_clear(self, t_ns: int) -> None:
-        self.traffic.append((t_ns, "clear", b""))
-        self._line.clear()
-        self.persona.device_clear(t_ns)
+OPEN_FACES: list[Face] = []
 
 
 class RoleBench:
@@ -228,11 +140,18 @@ class RoleBench:
 
     Parameters
     ----------
+    face       "in-process" or "served"; the latter is closed after the test
     timeout_s  of every link (s)
     """
 
     def __init__(
-        self, entry: DriverEntry | None = None, resource: str = GPIB, *, seed: int = 1, timeout_s: float = 2.0
+        self,
+        entry: DriverEntry | None = None,
+        resource: str = GPIB,
+        face: str = IN_PROCESS,
+        *,
+        seed: int = 1,
+        timeout_s: float = 2.0,
     ) -> None:
         description = {key: part for key, part in default_bench().description().items() if key not in OPTIONAL_ROLES}
         description["pump"] = {**description["pump"], "fluence_uj_cm2": 40.0}
@@ -243,7 +162,9 @@ class RoleBench:
             cable["to"] = f"voltage_source.{trigger_input}"
             if not trigger_input:
                 description["cables"].remove(cable)
-        self.world = World(description, seed)
+        self.face = make_face(face, description, seed)
+        OPEN_FACES.append(self.face)
+        self.world = self.face.world
         self.step_cable = self.world.cable_to(f"voltage_source.{trigger_input}") if trigger_input else None
         self.wires: dict[str, Wire] = {}
         self.log: list[tuple[str, bytes]] = []
@@ -251,15 +172,16 @@ class RoleBench:
         self.facts = {role: FACTS[entry.model] for role, entry in self.entries.items()}
         for role, persona in self.world.personas.items():
             facts = self.facts[role]
-            if self.world.resources[role] == LINE and facts.on_a_line is not None:
+            if face == IN_PROCESS and self.world.resources[role] == LINE and facts.on_a_line is not None:
                 persona = facts.on_a_line(self.world)
-            self.wires[role] = Wire(persona, role, self.log)
-        self.world.personas.update(self.wires)
-        self.manager = ResourceManager(library_for(self.world))
+            self.wires[role] = Wire(persona, role, self.log, lost_ns=NEVER_NS if face == IN_PROCESS else None)
+        for role, wire in self.wires.items():
+            self.face.replace(role, wire)
         self.links: dict[str, Link] = {}
         self.instruments: dict[str, Any] = {}
         for role, driver in self.entries.items():
-            self.links[role] = driver.open_link(self.manager, self.world.resources[role], self.world, timeout_s=timeout_s)
+            name = self.world.resources[role]
+            self.links[role] = driver.open_link(self.face.manager, name, self.face, timeout_s=timeout_s)
             assert driver.build is not None
             self.instruments[role] = driver.build(self.links[role])
 
@@ -278,10 +200,10 @@ class RoleBench:
         return self.instruments["spectrometer"]
 
     def now_ns(self) -> int:
-        return self.world.now_ns()
+        return self.face.now_ns()
 
     def wait(self, duration_s: float) -> None:
-        self.world.sleep(duration_s)
+        self.face.sleep(duration_s)
 
     def by_hand(self, role: str) -> None:
         """Somebody at the front panel; then a moment for the instrument."""

@@ -139,9 +139,9 @@ def test_busy_from_the_first_shot_to_the_last(bench: RoleBench) -> None:
     bench.laser.fire()
     assert bench.laser.busy()
     last_ns = bench.pulses("T0")[0][0] + 99 * MS + EF.delay_ns
-    bench.world.advance_to(last_ns - 5 * MS)
+    bench.face.advance_to(last_ns - 5 * MS)
     assert bench.laser.busy()
-    bench.world.advance_to(last_ns + 5 * MS)
+    bench.face.advance_to(last_ns + 5 * MS)
     assert not bench.laser.busy()
 
 

@@ -64,6 +64,7 @@ ROWS = [
     (b"0s2", b"0GS00"),
     (b"0us", b"0GS00"),
     (b"0ca7", b"7GS00"),
+    (b"0gaA", b"AGS00"),
     (b"0is05", b"0GS00"),
     (b"0st", b"0GS00"),
 ]

@@ -278,6 +278,37 @@ def test_limits_hold_to_the_last_bit(allowed: dict[str, Any], refused: dict[str,
     assert code in codes(error)
 
 
+def test_without_an_attenuator_the_fluence_is_what_it_is() -> None:
+    def fixed(tables: Values) -> None:
+        del tables["attenuator"]
+        tables["pump"]["fluence_uj_cm2"] = 40.0
+
+    what = compiled("gated", bench(fixed))
+    assert {one.programs.plate_deg for one in what.blocks} == {None}
+    error = refusal("gated", bench(fixed), fluence_uj_cm2=ulp_beyond(40.0))
+    assert codes(error) == {"fluence-not-available"}
+    assert "has no attenuator" in error.reasons[0].message
+
+
+def test_an_attenuator_that_nobody_knows_sets_nothing() -> None:
+    def unknown(tables: Values) -> None:
+        del tables["attenuator"]["zero_deg"], tables["attenuator"]["extinction"]
+
+    error = refusal("gated", bench(unknown))
+    assert codes(error) == {"fluence-not-available"}
+    assert "rig calibrate fluence" in error.reasons[0].message
+
+
+def test_the_plate_stands_where_the_fluence_is_and_the_dose_follows() -> None:
+    what = compiled("gated", fluence_uj_cm2=80.0)
+    law = bench().fluence_law()
+    assert law is not None
+    [angle_deg] = {one.programs.plate_deg for one in what.blocks}
+    assert angle_deg is not None
+    assert law.at(angle_deg) == pytest.approx(80.0)
+    assert what.price.dose_j_cm2 == pytest.approx(2 * compiled("gated").price.dose_j_cm2)
+
+
 def test_every_reason_comes_at_once_and_once() -> None:
     error = refusal("gated", voltage_on_v=21.0, fluence_uj_cm2=161.0, on_time_s=70.0, off_time_s=2.0)
     found = [reason.code for reason in error.reasons]

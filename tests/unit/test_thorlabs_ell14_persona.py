@@ -275,3 +275,14 @@ def test_answers_that_nobody_reads_are_lost_beyond_the_lines_buffer() -> None:
         line.run(S)
     assert UNREAD_AT_MOST - 35 < len(line.everything(S)) <= UNREAD_AT_MOST
     assert line.ask(b"0gs") == b"0GS00\r\n"
+
+
+def test_a_group_address_is_obeyed_until_the_end_of_the_next_move() -> None:
+    line = ell14()
+    assert line.ask(b"0gaA") == b"AGS00\r\n"
+    assert line.ask(b"Agp0gp") == b"0PO00000000\r\n"
+    assert line.read() == b"0PO00000000\r\n"
+    assert line.ask(b"Ama00004600")[:9] == b"0PO000046"[:9] or line.ask(b"0gp").startswith(b"0PO000045")
+    assert line.ask(b"0gs") == b"0GS00\r\n"
+    line.send(b"Agp")
+    assert line.read() is None
