@@ -33,7 +33,7 @@ from drivers.scpi import (
     switch,
     unexpected,
 )
-from drivers.source_checks import check_levels, check_list
+from drivers.source_checks import check_levels, check_limits, check_list
 
 ELEMENTS = ("VOLT", "CURR", "RES", "TIME", "STAT")  # a reading holds its elements in this order, whatever was asked for
 ARM_SOURCES = ("IMM", "TLIN", "TIM", "MAN", "BUS", "NST", "PST", "BST")
@@ -296,7 +296,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         ReadbackMismatch  range or current limit are not as set
         InstrumentError   the instrument reported errors
         """
-        self._refuse(_check_limits(limits))
+        self._refuse(check_limits(limits, 210, 1.05))
         self.make_safe()
         self._regain()
         largest_v = max(abs(limits.voltage_min_v), abs(limits.voltage_max_v))
@@ -314,6 +314,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
                 f"{self.name}: the source range reaches {reach_v:g} V, the limits ask for {largest_v:g} V.",
                 where=self.name,
                 hardware_state="output off, range not as asked for",
+                next_step="look at its front panel and its error queue, then start again",
             )
         require_no_errors(self.errors(), self.name, "it was prepared")
         self._limits = limits
@@ -374,24 +375,18 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         """
         with conversation(self.adapter, READ_TIMEOUT_S):
             if isinstance(self._program, LevelList) and not self.output_enabled:
-                output, elements = "0", ""  # with auto output-off the second half would start the list
+                reading = None  # with auto output-off the second half would start the list
             else:
                 # one message: with the output off the first half is answered, the second refused (error +803)
-                output, _, elements = self.ask(MEASURE).partition(";")
-        if output.strip() == "0" and not elements:
+                reading = self.asked(MEASURE, _measured)
+        if reading is None:
             raise InstrumentError(
                 f"{self.name} was asked to measure while its output is off: {'; '.join(self.errors())}",
                 where=self.name,
                 hardware_state="output off, confirmed",
                 next_step="arm() a level first; reading never switches the output on",
             )
-        try:
-            numbers = [float(element) for element in elements.split(",")]
-        except ValueError:
-            numbers = []
-        if output.strip() != "1" or len(numbers) != len(READING):
-            raise unexpected(MEASURE, f"{output};{elements}")
-        return _reading(numbers)
+        return reading
 
     def collect(self) -> list[SourceReading]:
         """Fetch what the list measured, one reading per executed point; a list that still waits is ended, output off."""
@@ -402,11 +397,11 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
             return []
         with conversation(self.adapter, READ_TIMEOUT_S + SECONDS_PER_READING * count):
             numbers = self.numbers(":TRAC:DATA?", count * len(READING))
-        return [_reading(numbers[start : start + len(READING)]) for start in range(0, len(numbers), len(READING))]
+            return [_reading(numbers[start : start + len(READING)]) for start in range(0, len(numbers), len(READING))]
 
     def errors(self) -> list[str]:
         """Empty the error queue and return it, oldest first."""
-        return drain_errors(lambda: parse_error(self.ask(":SYST:ERR?")), self.name)
+        return drain_errors(lambda: self.asked(":SYST:ERR?", parse_error), self.name)
 
     def make_safe(self) -> None:
         """Send off: ends a list, forgets edges, output off. Write-only, device clear first where the link has one."""
@@ -422,7 +417,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
     # --- parts
 
     def _ask_identity(self) -> Identity:
-        return DRIVER.require(parse_identity(self.ask("*IDN?")))
+        return DRIVER.require(self.asked("*IDN?", parse_identity))
 
     def _regain(self) -> None:
         if regain(self.adapter, lambda: prove(self, self._ask_identity, self._identity)):
@@ -462,26 +457,25 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
             raise RefusedError(f"{self.name} refuses what it was given; nothing was sent.", tuple(reasons), where=self.name)
 
 
-def _check_limits(limits: SourceLimits) -> list[Reason]:
-    reasons: list[Reason] = []
-    if not -210 <= limits.voltage_min_v <= 0 <= limits.voltage_max_v <= 210:
-        reasons.append(
-            Reason(
-                "voltage-limits-impossible",
-                "limits.voltage_v",
-                f"{limits.voltage_min_v:g} to {limits.voltage_max_v:g} V must include 0 V and lie within +-210 V",
-            )
-        )
-    if not 1e-9 <= limits.current_a <= 1.05:
-        reasons.append(
-            Reason("current-limit-impossible", "limits.current_a", f"{limits.current_a:g} A is not between 1 nA and 1.05 A")
-        )
-    return reasons
+def _measured(answer: str) -> SourceReading | None:
+    """Read the answer to MEASURE; None when the output is off."""
+    output, _, elements = answer.partition(";")
+    if output.strip() == "0" and not elements:
+        return None
+    try:
+        numbers = [float(element) for element in elements.split(",")]
+    except ValueError:
+        numbers = []
+    if output.strip() != "1" or len(numbers) != len(READING):
+        raise unexpected(MEASURE, answer)
+    return _reading(numbers)
 
 
 def _reading(numbers: Sequence[float]) -> SourceReading:
     """One reading from its elements in the order of READING; what was not measured or overflowed is NaN."""
     voltage_v, current_a, t_s, status = (value if abs(value) < NOT_A_READING else float("nan") for value in numbers)
+    if not status >= 0:
+        raise unexpected(MEASURE, numbers)
     return SourceReading(voltage_v, current_a, t_s, bool(int(status) & STATUS_COMPLIANCE))
 
 

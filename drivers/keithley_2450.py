@@ -36,8 +36,9 @@ from drivers.scpi import (
     subset,
     switch,
     unexpected,
+    whole,
 )
-from drivers.source_checks import check_levels, check_list
+from drivers.source_checks import check_levels, check_limits, check_list
 
 BUFFER = "defbuffer1"  # always there, holds far more than a list
 LIST = "VoltCustomSweepList"  # the maker's name for what SOUR:LIST:VOLT makes
@@ -149,7 +150,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
     # --- buffer, lists, status and system
 
     buffer_count: Any = Instrument.measurement(
-        f':TRAC:ACT? "{BUFFER}"', "Get the number of readings in the buffer (0 to 100000).", get_process=int
+        f':TRAC:ACT? "{BUFFER}"', "Get the number of readings in the buffer (0 to 100000).", cast=whole, maxsplit=0
     )
     list_points = register(":SOUR:LIST:VOLT:POIN", "Get the length of the source list (points, 0 to 2500).")
     language = Instrument.measurement(
@@ -222,12 +223,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
 
     def trigger_state(self) -> tuple[str, int]:
         """Ask in which state the trigger model is ("IDLE", "RUNNING", "WAITING" ...) and in which block."""
-        answer = self.ask(":TRIG:STAT?")
-        state, _, rest = answer.partition(";")
-        try:
-            return state.strip().upper(), int(rest.rpartition(";")[2])
-        except ValueError:
-            raise unexpected(":TRIG:STAT?", answer) from None
+        return self.asked(":TRIG:STAT?", _state_and_block)
 
     def shutdown(self) -> None:
         """Switch the output off, write-only."""
@@ -257,7 +253,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
         ReadbackMismatch  range or current limit are not as set
         InstrumentError   the instrument reported errors
         """
-        self._refuse(_check_limits(limits))
+        self._refuse(check_limits(limits, 210, 1.05))
         self.make_safe()
         self._regain()
         self._program = None
@@ -276,6 +272,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
                 f"{self.name}: the source range reaches {reach_v:g} V, the limits ask for {largest_v:g} V.",
                 where=self.name,
                 hardware_state="output off, range not as asked for",
+                next_step="look at its front panel and its error queue, then start again",
             )
         require_no_errors(self.errors(), self.name, "it was prepared")
         self._limits = limits
@@ -359,11 +356,11 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
             return []
         with conversation(self.adapter, READ_TIMEOUT_S + SECONDS_PER_READING * count):
             numbers = self.numbers(f':TRAC:DATA? 1,{count},"{BUFFER}",{ELEMENTS}', count * ELEMENT_COUNT)
-        return [_reading(numbers[start : start + ELEMENT_COUNT]) for start in range(0, len(numbers), ELEMENT_COUNT)]
+            return [_reading(numbers[start : start + ELEMENT_COUNT]) for start in range(0, len(numbers), ELEMENT_COUNT)]
 
     def errors(self) -> list[str]:
         """Empty the instrument's log of errors and return them, oldest first."""
-        return drain_errors(lambda: parse_error(self.ask(":SYST:ERR?")), self.name)
+        return drain_errors(lambda: self.asked(":SYST:ERR?", parse_error), self.name)
 
     def make_safe(self) -> None:
         """Send off: ends the trigger model, output off. Write-only, device clear first where the link has one."""
@@ -379,7 +376,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
     # --- parts
 
     def _ask_identity(self) -> Identity:
-        identity = DRIVER.require(parse_identity(self.ask("*IDN?")))
+        identity = DRIVER.require(self.asked("*IDN?", parse_identity))
         language = self.language
         if language != "SCPI":
             raise InstrumentError(
@@ -462,21 +459,12 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
             raise RefusedError(f"{self.name} refuses what it was given; nothing was sent.", tuple(reasons), where=self.name)
 
 
-def _check_limits(limits: SourceLimits) -> list[Reason]:
-    reasons: list[Reason] = []
-    if not -210 <= limits.voltage_min_v <= 0 <= limits.voltage_max_v <= 210:
-        reasons.append(
-            Reason(
-                "voltage-limits-impossible",
-                "limits.voltage_v",
-                f"{limits.voltage_min_v:g} to {limits.voltage_max_v:g} V must include 0 V and lie within +-210 V",
-            )
-        )
-    if not 1e-9 <= limits.current_a <= 1.05:
-        reasons.append(
-            Reason("current-limit-impossible", "limits.current_a", f"{limits.current_a:g} A is not between 1 nA and 1.05 A")
-        )
-    return reasons
+def _state_and_block(answer: str) -> tuple[str, int]:
+    state, _, rest = answer.partition(";")
+    try:
+        return state.strip().upper(), int(rest.rpartition(";")[2])
+    except ValueError:
+        raise unexpected(":TRIG:STAT?", answer) from None
 
 
 def _reading(numbers: Sequence[float]) -> SourceReading:

@@ -24,7 +24,7 @@ from drivers.visa_session import session_behind, tune_socket
 CHUNK_BYTES = 1 << 20
 QUIET_MS = 20  # a link that says nothing for so long is drained; the question after it proves it
 OFF_TIMEOUT_MS = 250
-LOCK_PATIENCE_S = 0.1  # how long an off message waits for a conversation of another thread
+LOCK_PATIENCE_S = 0.05  # how long an off message waits for a conversation of another thread; off is out within 0.1 s
 STALE_ANSWERS = 16
 NONCES = range(101, 255)  # 8 bits, and three digits: a late code, setting or count is hardly ever one of them
 UNKNOWN_STATE = "unknown: the last message may or may not have been executed"
@@ -135,12 +135,13 @@ class Link(Adapter):
                     return
             raise self._desync(f"answered {STALE_ANSWERS} lines that nobody asked for")
 
-    def resync(self, prove: Callable[[], object]) -> None:
+    def resync(self, prove: Callable[[], object], timeout_s: float | None = None) -> None:
         """Leave DOUBTFUL: clear, drain and let `prove` ask who is there; when that fails reopen the link and try once more.
 
         Parameters
         ----------
-        prove   asks a question only the right instrument answers, and only now: see `fence`
+        prove      asks a question only the right instrument answers, and only now: see `fence`
+        timeout_s  deadline of each of the two tries (s)
 
         Raises
         ------
@@ -155,7 +156,7 @@ class Link(Adapter):
                         self._reopen()
                     self._drain()  # a serial line keeps what it has picked up, also when it is opened anew
                     self.state = LinkState.READY
-                    with self.conversation():
+                    with self.conversation(timeout_s):
                         prove()
                 except WrongIdentity:
                     self.state = LinkState.DOUBTFUL
@@ -476,9 +477,9 @@ def clock_of(adapter: Adapter) -> Clock:
     return adapter.clock if isinstance(adapter, Link) else MonotonicClock()
 
 
-def regain(adapter: Adapter, prove: Callable[[], object]) -> bool:
+def regain(adapter: Adapter, prove: Callable[[], object], timeout_s: float | None = None) -> bool:
     """Bring a Link that is not ready back by `Link.resync`; return whether that was necessary."""
     if not isinstance(adapter, Link) or adapter.state is LinkState.READY:
         return False
-    adapter.resync(prove)
+    adapter.resync(prove, timeout_s)
     return True

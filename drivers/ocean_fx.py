@@ -16,7 +16,7 @@ from pymeasure.instruments import Instrument
 from drivers import obp
 from drivers.errors import InstrumentError, ReadbackMismatch, Reason, RefusedError, WrongIdentity
 from drivers.link import regain, send_now
-from drivers.registry import DriverEntry
+from drivers.registry import DriverEntry, require_same
 from drivers.roles import ExposureProgram, FrameBatch, Identity, SafeReadback, SpectrometerInfo
 
 MAKER = "Ocean Insight"
@@ -308,6 +308,7 @@ class OceanFx(Instrument):
                 f"{self.name}: {name} was set to {value}, the instrument says {found}.",
                 where=self.name,
                 hardware_state="partly set up, no exposure started by this",
+                next_step="this firmware may not know the setting, or not this value; note its revision",
             )
 
     def _require_pixels(self) -> None:
@@ -328,14 +329,7 @@ class OceanFx(Instrument):
 
     def _prove(self) -> None:
         obp.fence(self.adapter, SERIAL, regarding=self._number())
-        found = self._ask_identity()
-        if self._identity not in (None, found):
-            raise WrongIdentity(
-                f"Another instrument answers than before: {found} instead of {self._identity}.",
-                where=str(found),
-                hardware_state="unknown: the instrument that was set up does not answer",
-                next_step="check the cabling and the resource name, then start again",
-            )
+        require_same(self._ask_identity(), self._identity)
 
 
 def _records(data: bytes | memoryview) -> NDArray[np.void]:

@@ -22,7 +22,7 @@ from pymeasure.instruments import Instrument
 from drivers.errors import InstrumentError, ReadbackMismatch, Reason, RefusedError, WrongIdentity
 from drivers.link import regain, send_now
 from drivers.ooi import FREE, OoiTalk, Spectrum
-from drivers.registry import DriverEntry
+from drivers.registry import DriverEntry, require_same
 from drivers.roles import ExposureProgram, FrameBatch, Identity, SafeReadback, SpectrometerInfo
 
 MAKER = "Ocean Optics"
@@ -321,6 +321,7 @@ class OceanUsb4000(Instrument):
                 f"{self.name}: {name} was set to {value}, the instrument says {found}.",
                 where=self.name,
                 hardware_state="partly set up, no exposure asked for",
+                next_step="this firmware may not know the setting, or not this value; note its revision",
             )
 
     def _ask_identity(self) -> Identity:
@@ -341,14 +342,7 @@ class OceanUsb4000(Instrument):
     def _prove(self) -> None:
         self._talk.fence()
         self._talk.forget()
-        found = self._ask_identity()
-        if self._identity not in (None, found):
-            raise WrongIdentity(
-                f"Another instrument answers than before: {found} instead of {self._identity}.",
-                where=str(found),
-                hardware_state="unknown: the instrument that was set up does not answer",
-                next_step="check the cabling and the resource name, then start again",
-            )
+        require_same(self._ask_identity(), self._identity)
 
 
 def _text(slot: bytes) -> str:

@@ -16,7 +16,7 @@ from pymeasure.adapters import Adapter
 
 from drivers.errors import InstrumentError, LinkDesync
 from drivers.late_answer import first_bytes, listen_to
-from drivers.link import NONCES, Link, clock_of, conversation
+from drivers.link import Link, clock_of, conversation
 
 ANSWERS, SPECTRUM_BEGIN, SPECTRUM_REST = 0x81, 0x86, 0x82  # endpoints
 PACKET_BYTES = 512
@@ -66,7 +66,7 @@ class OoiTalk:
         self._adapter = adapter
         self._pixels = pixels
         self._aside: deque[Spectrum] = deque()
-        self._nonces: Iterator[int] = adapter.nonces if isinstance(adapter, Link) else itertools.cycle(NONCES)
+        self._nonces: Iterator[int] = adapter.nonces if isinstance(adapter, Link) else itertools.count(1)
 
     # --- commands and questions
 

@@ -122,6 +122,23 @@ class DriverEntry:
         )
 
 
+def require_same(found: Identity, known: Identity | None) -> Identity:
+    """Return `found` when it is who answered before, or nobody did.
+
+    Raises
+    ------
+    WrongIdentity  it is another instrument
+    """
+    if known not in (None, found):
+        raise WrongIdentity(
+            f"Another instrument answers than before: {found} instead of {known}.",
+            where=str(found),
+            hardware_state="unknown: the instrument that was set up does not answer",
+            next_step="check the cabling and the resource name, then start again",
+        )
+    return found
+
+
 @cache
 def entries() -> tuple[DriverEntry, ...]:
     """Every driver of this package, by model name. The names come from the package's own folder, never from data."""

@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pymeasure.adapters import Adapter
 from pymeasure.instruments import Instrument
 from pymeasure.instruments.common_base import CommonBase
 from pymeasure.instruments.validators import strict_discrete_set, strict_range
 
-from drivers.errors import InstrumentError, LinkDesync, ReadbackMismatch, WrongIdentity
+from drivers.errors import InstrumentError, LinkDesync, ReadbackMismatch
 from drivers.link import Link, conversation
+from drivers.registry import require_same
 from drivers.roles import Identity
+
+T = TypeVar("T")
 
 ERRORS_AT_MOST = 64  # more than any error queue holds: a queue that never empties is a fault of its own
 
@@ -45,6 +48,11 @@ class Fenced(CommonBase):
             if kwargs.get("cast") is not str and any(isinstance(value, str) for value in found):
                 raise unexpected(command, found)
         return found
+
+    def asked(self, command: str, read: Callable[[str], T]) -> T:
+        """Ask and `read` the answer in the same conversation: one that does not fit leaves the link in doubt."""
+        with conversation(self._adapter):
+            return read(self.ask(command))
 
     def numbers(self, command: str, count: int) -> list[float]:
         """Ask for exactly `count` numbers.
@@ -85,14 +93,7 @@ def prove(instrument: Fenced, identify: Callable[[], Identity], known: Identity 
     if isinstance(adapter, Link):
         nonce = str(next(adapter.nonces))
         adapter.fence(f"*ESE {nonce};*ESE?", nonce)
-    found = identify()
-    if known is not None and found != known:
-        raise WrongIdentity(
-            f"Another instrument answers than before: {found} instead of {known}.",
-            where=str(found),
-            hardware_state="unknown: the instrument that was set up does not answer",
-            next_step="check the cabling and the resource name, then start again",
-        )
+    require_same(identify(), known)
 
 
 # --- identity -----------------------------------------------------------------------------------------------------
@@ -167,18 +168,20 @@ def require_no_errors(found: Sequence[str], name: str, doing: str) -> None:
 def switch(command: str, docs: str) -> Any:
     """Make a PyMeasure property for an on/off setting (bool); any answer but 0 reads as on."""
     return Instrument.control(
-        f"{command}?", f"{command} %d", docs, validator=strict_discrete_set, values=(True, False), cast=bool
+        f"{command}?", f"{command} %d", docs, validator=strict_discrete_set, values=(True, False), cast=bool, maxsplit=0
     )
 
 
 def number(command: str, docs: str, low: float, high: float, form: str = "%g") -> Any:
     """Make a PyMeasure property for a real setting within [low, high]."""
-    return Instrument.control(f"{command}?", f"{command} {form}", docs, validator=strict_range, values=(low, high))
+    return Instrument.control(f"{command}?", f"{command} {form}", docs, validator=strict_range, values=(low, high), maxsplit=0)
 
 
 def integer(command: str, docs: str, low: int, high: int) -> Any:
     """Make a PyMeasure property for a whole-number setting within [low, high]."""
-    return Instrument.control(f"{command}?", f"{command} %d", docs, validator=strict_range, values=(low, high), get_process=int)
+    return Instrument.control(
+        f"{command}?", f"{command} %d", docs, validator=strict_range, values=(low, high), cast=whole, maxsplit=0
+    )
 
 
 def choice(command: str, docs: str, values: Sequence[str]) -> Any:
@@ -217,12 +220,20 @@ def subset(command: str, docs: str, values: Sequence[str], quoted: bool = False)
 
 def flag(command: str, docs: str) -> Any:
     """Make a PyMeasure property for a yes/no that can only be read (bool)."""
-    return Instrument.measurement(f"{command}?", docs, cast=bool)
+    return Instrument.measurement(f"{command}?", docs, cast=bool, maxsplit=0)
 
 
 def register(command: str, docs: str) -> Any:
     """Make a PyMeasure property for a whole number that can only be read."""
-    return Instrument.measurement(f"{command}?", docs, get_process=int)
+    return Instrument.measurement(f"{command}?", docs, cast=whole, maxsplit=0)
+
+
+def whole(text: str) -> int:
+    """Read a whole number in any of its spellings ("5", "+5.000000E+00"); ValueError or OverflowError when it is none."""
+    value = float(text)
+    if int(value) != value:
+        raise ValueError(f"{text!r} is no whole number")
+    return int(value)
 
 
 def _some_of(wanted: Sequence[str], allowed: Sequence[str]) -> list[str]:

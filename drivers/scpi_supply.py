@@ -29,7 +29,7 @@ from drivers.scpi import (
     set_and_confirm,
     unexpected,
 )
-from drivers.source_checks import check_levels
+from drivers.source_checks import check_levels, check_limits
 
 HIGHEST_V = 1000.0  # beyond the class of instruments meant here
 HIGHEST_A = 1000.0
@@ -67,16 +67,15 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
         self._program: HoldLevel | None = None
         self._identity: Identity | None = None
 
-    output_enabled = Instrument.control(
-        "OUTP?",
-        "OUTP %s",
-        "Control whether the output is on (bool).",
-        validator=strict_discrete_set,
-        values=(True, False),
-        set_process=lambda on: "ON" if on else "OFF",
-        cast=str,
-        get_process=lambda word: _on_or_off(word),
-    )
+    @property
+    def output_enabled(self) -> bool:
+        """Control whether the output is on (bool)."""
+        return self.asked("OUTP?", _on_or_off)
+
+    @output_enabled.setter
+    def output_enabled(self, on: bool) -> None:
+        self.write(f"OUTP {'ON' if strict_discrete_set(on, (True, False)) else 'OFF'}")
+
     voltage_setpoint = number("VOLT", "Control the output voltage (V, strictly 0 to 1000).", 0, HIGHEST_V)
     current_limit = number("CURR", "Control the current limit (A, strictly 0 to 1000).", 0, HIGHEST_A)
     voltage = Instrument.measurement("MEAS:VOLT?", "Measure the voltage at the output (V).")
@@ -112,7 +111,7 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
         ReadbackMismatch  level or current limit are not as set
         InstrumentError   the instrument reported errors
         """
-        self._refuse(_check_limits(limits))
+        self._refuse(check_limits(limits, HIGHEST_V, HIGHEST_A))
         self.make_safe()
         self._regain()
         self._program = None
@@ -151,8 +150,8 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
         if self._program is None:
             raise InstrumentError(f"{self.name} has nothing loaded to arm.", where=self.name, next_step="load() a program")
         level_v = self._program.voltage_v
-        self._require_current_limit()
         set_and_confirm(self, self.name, "voltage_setpoint", level_v, LEVEL_TOLERANCE_V)
+        self._require_current_limit()  # after the level, which goes with the power, too
         self.output_enabled = True
         if not self.output_enabled:
             raise InstrumentError(
@@ -189,7 +188,7 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
 
     def errors(self) -> list[str]:
         """Empty the error queue and return it, oldest first."""
-        return drain_errors(lambda: parse_error(self.ask("SYST:ERR?")), self.name)
+        return drain_errors(lambda: self.asked("SYST:ERR?", parse_error), self.name)
 
     def make_safe(self) -> None:
         """Send off and 0 V. Write-only, device clear first where the link has one."""
@@ -204,7 +203,7 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
     # --- parts
 
     def _ask_identity(self) -> Identity:
-        return DRIVER.require(parse_identity(self.ask("*IDN?")))
+        return DRIVER.require(self.asked("*IDN?", parse_identity))
 
     def _regain(self) -> None:
         if regain(self.adapter, lambda: prove(self, self._ask_identity, self._identity)):
@@ -267,25 +266,6 @@ def _check_sign(level_v: float) -> list[Reason]:
     if level_v >= 0:
         return []
     return [Reason("voltage-negative", "voltage_v", f"{level_v:g} V; a plain supply is unipolar, 0 V is its lowest level")]
-
-
-def _check_limits(limits: SourceLimits) -> list[Reason]:
-    reasons: list[Reason] = []
-    if not -HIGHEST_V <= limits.voltage_min_v <= 0 <= limits.voltage_max_v <= HIGHEST_V:
-        reasons.append(
-            Reason(
-                "voltage-limits-impossible",
-                "limits.voltage_v",
-                f"{limits.voltage_min_v:g} to {limits.voltage_max_v:g} V must include 0 V and lie within +-{HIGHEST_V:g} V",
-            )
-        )
-    if not 0 < limits.current_a <= HIGHEST_A:
-        reasons.append(
-            Reason(
-                "current-limit-impossible", "limits.current_a", f"{limits.current_a:g} A is not between 0 and {HIGHEST_A:g} A"
-            )
-        )
-    return reasons
 
 
 DRIVER = DriverEntry(

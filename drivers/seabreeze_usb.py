@@ -13,7 +13,8 @@ import importlib
 import re
 import threading
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from drivers.clock import Clock
 from drivers.errors import ConfigError, InstrumentError, Reason, RefusedError
 from drivers.registry import Closable, DriverEntry
 from drivers.roles import ExposureProgram, FrameBatch, Identity, SafeReadback, SpectrometerInfo
+
+T = TypeVar("T")
 
 MODEL = "ocean-seabreeze"
 MAKER = "Ocean (seabreeze)"
@@ -137,6 +140,7 @@ class SeabreezeSpectrometer:
         self._clock = clock
         self._reading: Reading | None = None
         self._command: threading.Thread | None = None
+        self._not_free: Exception | None = None  # why trigger mode 0 was not taken
         self._program: ExposureProgram | None = None
         self._prepared = False
         self._count = 0
@@ -148,8 +152,13 @@ class SeabreezeSpectrometer:
     # --- role Spectrometer
 
     def identify(self) -> Identity:
-        """Return what the library says the spectrometer is."""
-        return Identity(MAKER, str(self._device.model), str(self._device.serial_number), "unknown")
+        """Return what the library says the spectrometer is.
+
+        Raises
+        ------
+        InstrumentError  it cannot say
+        """
+        return self._do("asked", lambda: Identity(MAKER, str(self._device.model), str(self._device.serial_number), "unknown"))
 
     def prepare(self) -> SpectrometerInfo:
         """Stop, run free; return what the spectrometer says of itself.
@@ -157,13 +166,13 @@ class SeabreezeSpectrometer:
         Raises
         ------
         RefusedError     its spectra do not fit 16 bits
-        InstrumentError  it hangs in an earlier read
+        InstrumentError  it hangs in an earlier read, or does not say what it is
         """
         self._stop()
         full_scale = float(self._device.max_intensity)
         if not full_scale <= FULL_SCALE:
             self._refuse("too-many-bits", "model", f"counts go up to {full_scale:.0f}; frames hold 16 bits")
-        wavelength_nm = np.asarray(self._device.wavelengths(), dtype=np.float64)
+        wavelength_nm = self._do("asked", lambda: np.asarray(self._device.wavelengths(), dtype=np.float64))
         if not (np.diff(wavelength_nm) > 0).all():
             raise InstrumentError(
                 f"{self.name}: its wavelengths do not ascend.", where=self.name, next_step="its memory may be damaged"
@@ -171,7 +180,7 @@ class SeabreezeSpectrometer:
         self._prepared = True
         return SpectrometerInfo(
             wavelength_nm=wavelength_nm,
-            nonlinearity=self._nonlinearity(),
+            nonlinearity=self._do("asked", self._nonlinearity),
             saturation_counts=int(full_scale),
             integration_min_ns=self.integration_min_ns,
             integration_max_ns=self.integration_max_ns,
@@ -274,6 +283,8 @@ class SeabreezeSpectrometer:
     def read_safe(self) -> SafeReadback:
         """Tell whether trigger mode 0 was taken and nothing is being read; the library cannot ask for the mode."""
         if self._idle():
+            if self._not_free is not None:
+                return SafeReadback(False, f"trigger mode {FREE} was not taken: {self._not_free}")
             return SafeReadback(True, f"trigger mode {FREE} was taken, nothing is being read")
         return SafeReadback(False, "it still waits for a spectrum, although it should run free")
 
@@ -293,8 +304,10 @@ class SeabreezeSpectrometer:
     def _run_free(self) -> None:
         try:
             self._device.trigger_mode(FREE)
-        except Exception:  # noqa: BLE001 - a spectrometer that was unplugged is safe, and the next command tells
-            return
+        except Exception as error:  # noqa: BLE001 - going safe goes on; read_safe() tells
+            self._not_free = error
+        else:
+            self._not_free = None
 
     def _idle(self) -> bool:
         if self._command is not None:
@@ -325,12 +338,15 @@ class SeabreezeSpectrometer:
             next_step="give it one trigger pulse, or unplug it and plug it in again",
         )
 
-    def _do(self, what: str, act: Any) -> None:
+    def _do(self, what: str, act: Callable[[], T]) -> T:
         try:
-            act()
+            return act()
         except Exception as error:
             raise InstrumentError(
-                f"{self.name} could not be {what}: {error}", where=self.name, next_step="check that it is still plugged in"
+                f"{self.name} could not be {what}: {error}",
+                where=self.name,
+                hardware_state="perhaps partly set up; a spectrometer does no harm by itself",
+                next_step="check that it is still plugged in",
             ) from error
 
     def _loaded(self) -> ExposureProgram:

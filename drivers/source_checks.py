@@ -5,6 +5,20 @@ from collections.abc import Sequence
 from drivers.errors import Reason
 from drivers.roles import LevelList, SourceLimits
 
+LOWEST_A = 1e-9  # a current limit below it is none that any of these sources can set
+
+
+def check_limits(limits: SourceLimits, highest_v: float, highest_a: float) -> list[Reason]:
+    """Return every reason why a model that reaches `highest_v` (V) and `highest_a` (A) cannot keep these limits."""
+    reasons: list[Reason] = []
+    if not -highest_v <= limits.voltage_min_v <= 0 <= limits.voltage_max_v <= highest_v:
+        message = f"{limits.voltage_min_v:g} to {limits.voltage_max_v:g} V must include 0 V and lie within +-{highest_v:g} V"
+        reasons.append(Reason("voltage-limits-impossible", "limits.voltage_v", message))
+    if not LOWEST_A <= limits.current_a <= highest_a:
+        message = f"{limits.current_a:g} A is not between {LOWEST_A:g} A and {highest_a:g} A"
+        reasons.append(Reason("current-limit-impossible", "limits.current_a", message))
+    return reasons
+
 
 def check_levels(levels_v: Sequence[float], limits: SourceLimits) -> list[Reason]:
     """Return a reason for every level (V) outside the prepared limits; NaN is outside."""

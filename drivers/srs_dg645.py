@@ -314,7 +314,7 @@ class Dg645(Fenced, Instrument):
     # --- parts
 
     def _ask_identity(self) -> Identity:
-        return DRIVER.require(parse_identity(self.ask("*IDN?")))
+        return DRIVER.require(self.asked("*IDN?", parse_identity))
 
     def _regain(self) -> None:
         if regain(self.adapter, lambda: prove(self, self._ask_identity, self._identity)):

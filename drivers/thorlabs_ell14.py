@@ -12,7 +12,7 @@ from pymeasure.instruments import Instrument
 
 from drivers.errors import InstrumentError, LinkDesync, ReadbackMismatch, Reason, RefusedError, WrongIdentity
 from drivers.link import Link, LinkState, conversation, regain
-from drivers.registry import DriverEntry
+from drivers.registry import DriverEntry, require_same
 from drivers.roles import Identity
 
 REPLY_DIGITS = {"GS": 2, "PO": 8, "IN": 30, "GJ": 8, "GV": 2, "HO": 8, "I1": 22, "I2": 22}  # after address and two letters
@@ -330,13 +330,7 @@ class Ell14(Instrument):
         self._ask("gs", "GS")
         found = self._ask_identity()
         self._ask("gv", "GV")
-        if self._identity is not None and found != self._identity:
-            raise WrongIdentity(
-                f"Another module answers than before: {found} instead of {self._identity}.",
-                where=str(found),
-                hardware_state="unknown: the module that was set up does not answer",
-                next_step="check the cabling and the resource name, then start again",
-            )
+        require_same(found, self._identity)
 
 
 def _signed(value: int) -> int:

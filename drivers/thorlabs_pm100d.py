@@ -37,6 +37,7 @@ HEADS_HZ: dict[str, float] = {"ES111C": 40.0, "ES120C": 30.0, "ES145C": 30.0, "E
 
 IS_ENERGY_HEAD, RESPONSIVITY_SETTABLE = 2, 16
 DATA_READY = 0x200  # of the operation register
+POWER_ON = 0x80  # of the standard event register
 NO_NUMBER = 9.8e37  # an answer of this size or more is an overload or no number at all
 THRESHOLD_PERCENT = 1.0  # of the range; weaker pulses are none
 POLL_S = 0.002
@@ -77,6 +78,7 @@ class Pm100d(Fenced, Instrument):
     rising_filter = integer("STAT:OPER:PTR", "Control which rising operation bits are events (0 to 32767).", 0, 32767)
     falling_filter = integer("STAT:OPER:NTR", "Control which falling operation bits are events (0 to 32767).", 0, 32767)
     function = Instrument.measurement("CONF?", "Get what is measured (str: ENER, EDEN, VOLT, FREQ, POW).", cast=str)
+    event_status = register("*ESR", "Get and clear the standard event register (0 to 255; bit 7: switched on since).")
     operation_event = register("STAT:OPER", "Get and clear the operation events (bit 9: a measurement can be fetched).")
     operation_condition = register("STAT:OPER:COND", "Get the operation condition (bits: 5 waiting, 8 head, 9 result).")
     energy_j = Instrument.measurement("MEAS:ENER?", "Measure the energy of the next pulse (J, from 0); no answer before it.")
@@ -154,6 +156,7 @@ class Pm100d(Fenced, Instrument):
         if function != "ENER":
             self._mismatch("function", "ENER", function)
         require_no_errors(self.errors(), self.name, "it was prepared")
+        self._refuse_new_start()
         self._range_uj = chosen_uj
         return EnergyMeterInfo(head, serial, calibrated, HEADS_HZ[head], chosen_uj, wavelength_nm)
 
@@ -162,11 +165,13 @@ class Pm100d(Fenced, Instrument):
 
         Raises
         ------
-        InstrumentError  not prepared, or the pulse was stronger than the range (or no number came for it)
+        InstrumentError  not prepared, switched off and on since, or the pulse was stronger than the range (or no number
+                         came for it)
         """
         if self._regain() or math.isnan(self._range_uj):
             self._range_uj = math.nan
             self._unprepared()
+        self._refuse_new_start()
         self.ask("ABOR;:STAT:OPER?")  # whatever was ready before is forgotten
         deadline = Deadline(self._clock, timeout_s)
         asked_ns = self._clock.now_ns()
@@ -188,7 +193,7 @@ class Pm100d(Fenced, Instrument):
 
     def errors(self) -> list[str]:
         """Empty the error queue and return it, oldest first."""
-        return drain_errors(lambda: parse_error(self.ask("SYST:ERR?")), self.name)
+        return drain_errors(lambda: self.asked("SYST:ERR?", parse_error), self.name)
 
     # --- parts
 
@@ -197,7 +202,7 @@ class Pm100d(Fenced, Instrument):
         return clock_of(self.adapter)
 
     def _ask_identity(self) -> Identity:
-        return DRIVER.require(parse_identity(self.ask("*IDN?")))
+        return DRIVER.require(self.asked("*IDN?", parse_identity))
 
     def _prove(self) -> None:
         prove(self, self._ask_identity, self._identity)
@@ -212,10 +217,7 @@ class Pm100d(Fenced, Instrument):
 
     def _require_head(self) -> tuple[str, str, str, int]:
         """Return name, serial number, calibration date and flags of an energy head whose rate is known."""
-        answer = self.ask("SYST:SENS:IDN?")
-        fields = [field.strip().strip('"') for field in answer.split(",")]
-        if len(fields) != 6 or not fields[5].isdigit():
-            raise unexpected("SYST:SENS:IDN?", answer)
+        fields = self.asked("SYST:SENS:IDN?", _sensor_fields)
         head, serial, calibrated = fields[:3]
         flags = int(fields[5])
         if not flags & IS_ENERGY_HEAD:
@@ -264,6 +266,17 @@ class Pm100d(Fenced, Instrument):
             next_step="see the instrument's error queue; nothing is measured until prepare() succeeds",
         )
 
+    def _refuse_new_start(self) -> None:
+        """See that what prepare() has set is still there: switched on again, it is calibrated for another wavelength."""
+        if self.event_status & POWER_ON:
+            self._range_uj = math.nan
+            raise InstrumentError(
+                f"{self.name} was switched off and on since it was prepared.",
+                where=self.name,
+                hardware_state="wavelength and range are its own defaults; nothing is measured",
+                next_step="prepare() it again",
+            )
+
     def _unprepared(self) -> NoReturn:
         raise InstrumentError(
             f"{self.name} is not prepared; nothing was measured.", where=self.name, next_step="prepare() it first"
@@ -279,7 +292,16 @@ class Pm100d(Fenced, Instrument):
         )
 
     def _refuse(self, code: str, where: str, message: str) -> NoReturn:
-        raise RefusedError(f"{self.name} refuses what it was given.", (Reason(code, where, message),), where=self.name)
+        error = RefusedError(f"{self.name} refuses what it was given.", (Reason(code, where, message),), where=self.name)
+        error.hardware_state = "reset and partly set up; it measures nothing"
+        raise error
+
+
+def _sensor_fields(answer: str) -> list[str]:
+    fields = [field.strip().strip('"') for field in answer.split(",")]
+    if len(fields) != 6 or not fields[5].isdecimal():
+        raise unexpected("SYST:SENS:IDN?", answer)
+    return fields
 
 
 DRIVER = DriverEntry(

@@ -12,7 +12,7 @@ from pymeasure.instruments import Instrument
 
 from drivers.errors import InstrumentError, LinkDesync, ReadbackMismatch, WrongIdentity
 from drivers.link import clock_of, conversation, regain
-from drivers.registry import DriverEntry
+from drivers.registry import DriverEntry, require_same
 from drivers.roles import Identity, SafeReadback
 
 T = TypeVar("T")
@@ -175,13 +175,10 @@ class Sc10(Instrument):
         with conversation(self.adapter, SAFE_TIMEOUT_S):
             self.write_bytes(command.encode("ascii") + b"\r")
             reply = self._to_prompt(REPLY_BYTES_MAX)
-        echo, end, value = reply.partition(b"\r")
-        if echo.lstrip() != command.encode("ascii") or not end:
-            raise self._desync(command, reply)
-        try:
-            text = value.decode("ascii").strip()
-        except UnicodeDecodeError:
-            raise self._desync(command, reply) from None
+            echo, end, value = reply.partition(b"\r")
+            if echo.lstrip() != command.encode("ascii") or not end or not value.isascii():
+                raise self._desync(command, reply)
+        text = value.decode("ascii").strip()
         if "error" in text.lower():
             self._reported.append(f"{command}: {text}")
             raise InstrumentError(
@@ -230,8 +227,8 @@ class Sc10(Instrument):
 
     def _twice(self, act: Callable[[], T]) -> T:
         """Do what may be done again without harm; when it fails, once more on a link that has been brought back."""
+        self._regain()
         try:
-            self._regain()
             return act()
         except InstrumentError:
             self._regain()
@@ -314,7 +311,7 @@ class Sc10(Instrument):
         return Identity("Thorlabs", "SC10", "", words[-1])
 
     def _regain(self) -> None:
-        regain(self.adapter, self._prove)
+        regain(self.adapter, self._prove, SAFE_TIMEOUT_S)  # one that is mute must not keep others waiting
 
     def _end_line(self) -> None:
         """Send a line with a number of its own, which makes no sense, and drop everything up to its echo.
@@ -333,14 +330,7 @@ class Sc10(Instrument):
 
     def _prove(self) -> None:
         self._end_line()
-        found = self._ask_identity()
-        if self._identity is not None and found != self._identity:
-            raise WrongIdentity(
-                f"Another controller answers than before: {found} instead of {self._identity}.",
-                where=str(found),
-                hardware_state="unknown: the controller that was set up does not answer",
-                next_step="check the cabling and the resource name, then start again",
-            )
+        require_same(self._ask_identity(), self._identity)
 
     def _desync(self, line: str, reply: bytes) -> LinkDesync:
         return LinkDesync(

@@ -182,6 +182,14 @@ class Shutter(ConfigModel):
     resource: ResourceName
 
 
+class Safety(ConfigModel):
+    """What watches over a run."""
+
+    guard_silence_s: float = Field(
+        default=2.0, ge=0.5, le=60, description="the guard switches everything off when the run hangs for so long (s)"
+    )
+
+
 class Environment(ConfigModel):
     """What surrounds the film; recorded as given."""
 
@@ -215,6 +223,7 @@ class Bench(ConfigModel):
     energy_meter: EnergyMeter | None = None
     shutter: Shutter | None = None
     cables: tuple[Cable, ...] = Field(default=(), alias="cable", description="one [[cable]] each")
+    safety: Safety = Safety()
     environment: Environment = Environment()
     _document: Document | None = None
     _calibration: FluenceCalibration | None = None

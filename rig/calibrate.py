@@ -21,7 +21,6 @@ from rig.fluence_calibration import FORMAT, FluenceCalibration, Point
 from rig.instruments import Instruments, prepare_meter, serials
 from rig.pump_beam import PumpBeam
 from rig.run_state import StopRequest
-from rig.safety import make_safe
 
 TURN_DEG = 90.0  # the energy repeats after it
 RATE_MARGIN = 1.25  # slower than the meter's greatest rate by this factor: the conversation takes time, too
@@ -74,7 +73,7 @@ class Scan:
         except BaseException as error:
             self.opened.go_safe(error)
             raise
-        report = make_safe(self.opened.safe_ones())
+        report = self.opened.make_safe()
         report.raise_if_unsafe()
         if report.interrupt is not None:
             raise report.interrupt

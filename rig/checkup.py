@@ -16,7 +16,8 @@ from drivers.registry import Role
 from drivers.roles import SafeReadback
 from rig.bench import Bench
 from rig.connections import Connection
-from rig.safety import INTERRUPTS_AT_MOST, SafeReport, make_safe
+from rig.safety import SafeReport, make_safe
+from rig.steps import INTERRUPTS_AT_MOST, Walk, one_by_one
 
 Status = Literal["ok", "warn", "fail", "skipped"]
 STATUSES: tuple[Status, ...] = ("ok", "skipped", "warn", "fail")  # from good to bad
@@ -58,6 +59,7 @@ class Situation:
     ----------
     wall_clock  the computer's own clock; `clock` is the bench's, which is stepped when it is simulated
     stopped     tells whether the user wants it to end
+    walk        how what was touched goes off
     connected   instruments that have said who they are
     in_use      role -> why its settings must be left alone
     unsafe      what could not be confirmed to be off again
@@ -69,6 +71,7 @@ class Situation:
     folder: Path
     allowed: Permissions
     stopped: Callable[[], bool]
+    walk: Walk = one_by_one
     connected: dict[Role, Connection] = field(default_factory=dict[Role, Connection])
     in_use: dict[Role, str] = field(default_factory=dict[Role, str])
     states: dict[Role, SafeReadback] = field(default_factory=dict[Role, SafeReadback])
@@ -168,7 +171,7 @@ def kept(situation: Situation, roles: Sequence[Role]) -> Generator[None]:
             keeper.clear(situation.instrument(role), before[role])
         yield
     finally:
-        report = make_safe(touched)
+        report = make_safe(touched, situation.walk)
         if not report.safe:
             situation.unsafe.append(report)
         put_back = [_put_back(situation.instrument(role), keepers[role], before[role]) for role in roles]

@@ -92,6 +92,10 @@ def parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
 
+    off = commands.add_parser("off", help="switch everything off, whoever left it on, and say what is confirmed")
+    bench_options(off)
+    off.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
+
     listing = commands.add_parser("list", help="VISA resources, and the models there are drivers and simulations for")
     bench_options(listing)
     listing.add_argument("--ask", action="store_true", help="ask *IDN? at each resource; this can disturb what is not ours")
@@ -140,9 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if plug_in:
             return _plug_in(words[0], words[1:])
-        from rig import commands, commands_calibrate, commands_doctor
+        from rig import commands, commands_calibrate, commands_doctor, commands_off
 
-        return commands.dispatch(options, {**commands_doctor.COMMANDS, **commands_calibrate.COMMANDS})
+        return commands.dispatch(options, {**commands_doctor.COMMANDS, **commands_calibrate.COMMANDS, **commands_off.COMMANDS})
     except KeyboardInterrupt:
         # while a run holds instruments Ctrl-C is a request, not this exception
         print("Ctrl-C: no instrument was open.", file=sys.stderr)

@@ -23,6 +23,7 @@ from drivers.errors import RecordError, RefusedError, RigError, UnsafeStateError
 from drivers.roles import HoldLevel
 from rig.bench import Bench, new_bench_text
 from rig.compiler import Compiled, Plan
+from rig.lifeline import guard_words
 from rig.measurements.switching_record import SwitchingRecord, record_of
 from rig.provenance import now_label
 from rig.report.export import write_csv
@@ -117,6 +118,8 @@ def _run_one(session: Session, sequence: Sequence, what: Plan, stop: StopRequest
             task = bar.add_task(name[:40], total=what.planned_shots)
 
             def observe(progress: RunProgress) -> None:
+                if progress.detail and not quiet:
+                    bar.console.print(progress.detail, markup=False)
                 bar.update(task, completed=progress.shots_done)
 
             result = session.run(sequence, observe=observe, stop=stop)
@@ -319,6 +322,8 @@ def show(options: argparse.Namespace, words: Console) -> int:
     words.print(f"state: {state}", markup=False)
     for line in (text.splitlines()[0] for _, text in run.events if text.startswith(_ENDS)):
         words.print(line, markup=False)
+    for line in guard_words(run.path):
+        words.print(line, markup=False)
     words.print(f"frames in the file: {run.count}")
     if run.ledger:
         words.print(_ledger(run.ledger))
@@ -340,7 +345,7 @@ def export(options: argparse.Namespace, words: Console) -> int:
 def recover(options: argparse.Namespace, words: Console) -> int:
     """Trim the file of a run whose writer is gone, and say how it ended."""
     run = recover_run(options.run)
-    words.print(f"{run.path}: {run.state}, {run.count} frames", markup=False)
+    words.print("\n".join([f"{run.path}: {run.state}, {run.count} frames", *guard_words(run.path)]), markup=False)
     return DONE
 
 

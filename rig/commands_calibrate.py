@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from drivers.errors import Reason, RefusedError
+from drivers.errors import ConfigError, Reason, RefusedError
 from rig.commands import CTRL_C, DONE, SIGNALS, STOPPED, Command, told_to_stop
-from rig.fluence_calibration import FluenceCalibration, fluence_at, write_calibration
+from rig.fluence_calibration import FluenceCalibration, fluence_at, keep_calibration, read_calibration, write_calibration
 from rig.report.calibration_figure import calibration_figure
 from rig.runner import StopRequest
 from rig.session import Session
@@ -29,6 +29,7 @@ def calibrate(options: argparse.Namespace, words: Console) -> int:
     if not path.parent.is_dir():
         reason = Reason("folder-missing", "--out", f"there is no folder {path.parent}")
         raise RefusedError("The calibration could not be stored.", (reason,), where=str(path), next_step="choose another place")
+    before = _before(path, session.simulated)
     stop = StopRequest()
     with (
         told_to_stop(stop),
@@ -44,6 +45,7 @@ def calibrate(options: argparse.Namespace, words: Console) -> int:
     if calibration is None:
         words.print(f"[bold]Stopped[/bold] ({stop.why}): everything is off, nothing is stored.")
         return CTRL_C if stop.why == SIGNALS["SIGINT"] else STOPPED
+    kept = None if before is None else keep_calibration(path, before)
     write_calibration(path, calibration)
     figure = path.with_suffix(".png")
     try:
@@ -52,14 +54,36 @@ def calibrate(options: argparse.Namespace, words: Console) -> int:
     except OSError as error:
         drawn = f"The figure could not be written to {figure}: {error}"
     _tell(session, calibration, words)
+    dark = options.points - len(calibration.points)
+    if dark:
+        words.print(f"left out:        {dark} of {options.points} angles, where the beam is nearly dark", markup=False)
     words.print(drawn, markup=False)
-    words.print(f"file: {path}", markup=False)
+    words.print(f"file: {path}{'' if kept is None else f' (the one before: {kept})'}", markup=False)
     if session.bench.attenuator is not None and session.bench.attenuator.calibration is None:
         place = os.path.relpath(path, session.bench.path.parent if session.bench.path else Path())
         words.print(f"to use it, put into [attenuator] of the bench file: calibration = {json.dumps(place)}", markup=False)
     if options.json:
         sys.stdout.write(json.dumps(as_json(session, calibration, path), allow_nan=False) + "\n")
     return DONE
+
+
+def _before(path: Path, simulated: bool) -> FluenceCalibration | None:
+    """Read the calibration that stands at `path`, None if there is none; a simulated one never takes a measured one's place."""
+    if not path.exists():
+        return None
+    try:
+        before = read_calibration(path)
+    except ConfigError:
+        reason = Reason("not-a-calibration", "--out", f"{path} is something else, and would be lost")
+    else:
+        if before.simulated or not simulated:
+            return before
+        reason = Reason(
+            "measured-before", "--out", f"{path} was measured on {before.calibrated_at}, this one would be simulated"
+        )
+    raise RefusedError(
+        "The calibration could not be stored.", (reason,), where=str(path), next_step="choose another place with --out"
+    )
 
 
 def as_json(session: Session, calibration: FluenceCalibration, path: Path) -> dict[str, Any]:

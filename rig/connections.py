@@ -9,9 +9,11 @@ from typing import Any
 from pyvisa import ResourceManager
 
 from drivers.clock import Clock, MonotonicClock
-from drivers.errors import ConfigError, InstrumentError, Reason
+from drivers.errors import ConfigError, Reason
 from drivers.registry import Closable, DriverEntry, Role, find
 from rig.bench import Bench
+from rig.instruments import visa
+from rig.steps import Walk, one_by_one, side_by_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Connections:
         self.bench = bench
         self.clock: Clock = MonotonicClock()
         self.world: Any = None
+        self.walk: Walk = one_by_one if simulate else side_by_side  # a stepped clock knows one thread only
         self._links: list[Closable] = []
         self.manager = self._simulated() if simulate else visa(bench.visa_library)
 
@@ -81,23 +84,6 @@ class Connections:
             ) from error
         self.clock = self.world
         return ResourceManager(library_for(self.world))
-
-
-def visa(library: str) -> ResourceManager:
-    """Open a VISA library by what a bench file calls it.
-
-    Raises
-    ------
-    InstrumentError  it cannot be opened
-    """
-    try:
-        return ResourceManager(library)
-    except (OSError, ValueError) as error:
-        raise InstrumentError(
-            f"The VISA library {library} cannot be opened: {error}",
-            where="visa_library in the bench file",
-            next_step='install it, name its file, or use visa_library = "@py" with the resources that PyVISA-py knows',
-        ) from error
 
 
 def simulated_models() -> dict[str, list[str]]:

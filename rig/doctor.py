@@ -91,7 +91,8 @@ def examine(
     InstrumentError  there is no such VISA library
     """
     connections = Connections(bench, simulate=simulate)
-    situation = Situation(bench, connections.clock, MonotonicClock(), folder, allowed or Permissions(), stopped)
+    permissions = allowed or Permissions()
+    situation = Situation(bench, connections.clock, MonotonicClock(), folder, permissions, stopped, connections.walk)
     found: list[tuple[Check, Finding]] = []
     try:
         for check, finding in run_checks(checks_for(bench, connections), situation):

@@ -5,6 +5,8 @@ Energies in it are the meter's own; what they are at the film is the bench's pic
 
 import math
 import os
+import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -133,6 +135,28 @@ def read_calibration(path: Path) -> FluenceCalibration:
     ConfigError  it cannot be read, or all mistakes in it at once
     """
     return load_model(path, FluenceCalibration)
+
+
+def keep_calibration(path: Path, calibration: FluenceCalibration) -> Path:
+    """Copy the file of this calibration to a name with its date, and return that; one that is there already stays.
+
+    Raises
+    ------
+    RecordError  it cannot be copied
+    """
+    day = re.sub(r"[^0-9T]", "", calibration.calibrated_at[:19])
+    kept = path.with_name(f"{path.stem}_{day}{path.suffix}")
+    try:
+        if not kept.exists():
+            shutil.copy2(path, kept)
+    except OSError as error:
+        raise RecordError(
+            f"The calibration before cannot be kept: {error.strerror}.",
+            where=str(kept),
+            hardware_state="everything is off",
+            next_step="move it away by hand, or choose another place with --out",
+        ) from error
+    return kept
 
 
 def write_calibration(path: Path, calibration: FluenceCalibration) -> None:

@@ -16,17 +16,19 @@ from rig.energy_watch import EnergyWatch
 from rig.pump_beam import PumpBeam
 from rig.run_state import Roles
 from rig.safety import SafeInstrument, SafeReport, make_safe
+from rig.steps import Walk, one_by_one
 
 RANGE_MARGIN = 1.5  # between the energy that is expected with the attenuator open and the meter's range
 
 
 @dataclass(slots=True)
 class Instruments:
-    """Open instruments by role, and who they said they are."""
+    """Open instruments by role, who they said they are, and how they are all switched off."""
 
     by_role: dict[Role, Any] = field(default_factory=dict[Role, Any])
     identities: dict[Role, Identity] = field(default_factory=dict[Role, Identity])
     links: list[Closable] = field(default_factory=list[Closable])
+    walk: Walk = one_by_one
 
     def close(self) -> None:
         """End all conversations; the instruments stay as they are."""
@@ -53,6 +55,10 @@ class Instruments:
         """Get those that can be switched off or closed, by role."""
         return {role: instrument for role, instrument in self.by_role.items() if role not in ("attenuator", "energy_meter")}
 
+    def make_safe(self) -> SafeReport:
+        """Everything off, and what each instrument says of it."""
+        return make_safe(self.safe_ones(), self.walk)
+
     def go_safe(self, error: BaseException) -> SafeReport:
         """Everything off after a failed preparation, and the error told so.
 
@@ -60,22 +66,24 @@ class Instruments:
         ------
         UnsafeStateError  off could not be confirmed
         """
-        report = make_safe(self.safe_ones())
+        report = self.make_safe()
         if isinstance(error, RigError):
             error.hardware_state = str(report)
         report.raise_if_unsafe()
         return report
 
 
-def open_instruments(bench: Bench, roles: Sequence[Role], manager: ResourceManager, clock: Clock) -> Instruments:
-    """Open the instruments of some roles and ask who they are; nothing is set or switched.
+def open_instruments(
+    bench: Bench, roles: Sequence[Role], manager: ResourceManager, clock: Clock, walk: Walk = one_by_one
+) -> Instruments:
+    """Open the instruments of some roles and ask who they are; nothing is set or switched. `walk` is how they will go off.
 
     Raises
     ------
     ConfigError      there is no driver for a model
     InstrumentError  one cannot be opened, or is another than the bench says; all are closed again
     """
-    opened = Instruments()
+    opened = Instruments(walk=walk)
     try:
         for role in roles:
             section = getattr(bench, role)

@@ -22,6 +22,7 @@ from drivers.roles import ExposureProgram, FrameBatch, SourceReading
 from rig.compiler import Compiled
 from rig.energy_watch import EnergyWatch, shot_energies
 from rig.frames import BurstFrames, Ledger, blank_rows, without_lit
+from rig.lifeline import Guarded, Unguarded
 from rig.pump_beam import PumpBeam
 from rig.run_state import FORWARD as FORWARD
 from rig.run_state import FinishReason as FinishReason
@@ -34,12 +35,14 @@ from rig.runfile import FRAME_DTYPE, RunFile
 from rig.safety import SafeReport, make_safe
 from rig.sequence import Block
 from rig.source_record import QUIET_S, Reading, compliance_error, demand_level, list_mismatch
+from rig.steps import Walk, one_by_one
 
 POLL_S = 0.0131  # with the time a request takes, 14 frames at 1 kHz: one request of the Ocean FX holds 15
 READING_INTERVAL_S = 0.08  # V and I at most 0.1 s apart
 FRESH_S = 0.03
 SYNC_INTERVAL_S = 1.0
 DARK_FRAMES = 100
+COLLECT_S, COLLECT_S_PER_POINT = 10.0, 0.02  # far more than a source takes to send its readings
 SILENT_SHOTS = 10  # a burst this long that loses more than half of its frames is a cable, not bad luck
 
 
@@ -64,6 +67,8 @@ class Runner:
     observe      called with Progress; its exceptions are the caller's bug and end the run like any other
     beam         what stands in the pump beam; without it nothing does
     energy       asks the energy meter; None where there is none
+    walk         how all instruments go off: one after the other on a stepped clock
+    lifeline     to the guard process
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class Runner:
         observe: Callable[[Progress], None],
         beam: PumpBeam | None = None,
         energy: EnergyWatch | None = None,
+        walk: Walk = one_by_one,
+        lifeline: Guarded | None = None,
     ) -> None:
         self.roles = roles
         self.clock = clock
@@ -89,6 +96,8 @@ class Runner:
         self.observe = observe
         self.beam = beam or PumpBeam(None, None, runs_free=False)
         self.energy = energy
+        self.walk = walk
+        self.lifeline = lifeline or Unguarded()
         self.ledger = Ledger(planned_shots)
         self.state = RunState.PREPARING
         self.states = [self.state]
@@ -120,11 +129,13 @@ class Runner:
                 if self.stop.requested:
                     reason = FinishReason.STOPPED
             except BaseException as error:  # noqa: BLE001 - the supervisor: safe first, then the outcome carries it
-                fault = error
+                fault = self.lifeline.reason(error)
             safe = self._go_safe()
         except BaseException as error:  # noqa: BLE001 - an interrupt on the way there must not keep anything on
             fault = fault or error
             safe = self._go_safe()
+        if safe.safe:
+            self.lifeline.release()
         fault = fault or safe.interrupt
         reason = reason if fault is None else FinishReason.FAULT
         end_ns, wall_end_ns = self.clock.now_ns(), self.wall.now_ns()
@@ -154,7 +165,7 @@ class Runner:
 
     def _go_safe(self) -> SafeReport:
         self._enter(RunState.SAFING)
-        report = make_safe(self.roles.by_name())
+        report = make_safe(self.roles.by_name(), self.walk)
         self._enter(RunState.SAFE)
         return report
 
@@ -162,7 +173,7 @@ class Runner:
         """After everything is off: fetch and keep what the instruments still hold, say how it ended; the first fault wins."""
         try:
             if self._pending:
-                self._rescue(self._pending[-1])
+                self._rescue(self._pending[-1], hangs="spectrometer" in safe.left_behind)
             self._log(f"{reason.value}: {fault or self.stop.why or 'all blocks done'}")
             self._log(f"safe: {safe}")
             self.runfile.set_ledger(self.ledger.as_dict())
@@ -174,12 +185,12 @@ class Runner:
             self.ledger = self.ledger.plus(frames.rows, frames.planned)
         return fault
 
-    def _rescue(self, last: BurstFrames) -> None:
+    def _rescue(self, last: BurstFrames, *, hangs: bool) -> None:
         last.cut = True
         last.cut_off(self.runfile.count - last.first_row)
-        trouble = ""
+        trouble = "it still hangs in a conversation" if hangs else ""
         try:
-            while self._drain(last):
+            while not hangs and self._drain(last):
                 pass
         except RigError as error:
             trouble = error.what
@@ -199,6 +210,7 @@ class Runner:
         spectra: list[NDArray[np.uint16]] = []
         # one more than needed: the first frame after arming may be an old one
         for _ in range(DARK_FRAMES + 1):
+            self.lifeline.check()
             if self.stop.requested:
                 return
             spectrometer.trigger()
@@ -226,6 +238,7 @@ class Runner:
 
     def _block(self, compiled: Compiled) -> None:
         self._enter(RunState.LOADING)
+        self.lifeline.check()
         # what is loaded already stays: every command is a longer gap between two stretches
         loaded = None if self._compiled is None else self._compiled.programs
         if loaded is None or loaded.trigger != compiled.programs.trigger:
@@ -250,6 +263,7 @@ class Runner:
         source = self.roles.voltage_source
         voltage_v = compiled.block.stretches[0].voltage_v
         source.arm()
+        self.lifeline.check()
         self.clock.sleep(QUIET_S)
         readings = [self._read()]
         demand_level(readings[0], voltage_v)
@@ -275,7 +289,8 @@ class Runner:
         for index in range(len(timeline.bursts)):
             if self._burst(compiled, index, [], lambda: None).cut:
                 break
-        points = source.collect()
+        with self.lifeline.long_step(COLLECT_S + COLLECT_S_PER_POINT * len(timeline.bursts)):  # no pulse comes any more
+            points = source.collect()
         self._enter(RunState.COMMITTING)
         bursts = self._pending
         against = list_mismatch(points, [f.edge(period_ns) for f in bursts], timeline.settle_shots * period_ns * 1e-9)
@@ -330,12 +345,14 @@ class Runner:
         if stretch is not None:
             self._stretches_begun += 1
             self._shots_begun += stretch.shots
+        self.lifeline.check()
         trigger.fire()
         self._enter(RunState.COLLECTING)
         # an edge of the laser's begins the burst up to a period later
         waits = burst.shots + (compiled.programs.trigger.start == "external_edge")
         end = Deadline(self.clock, waits * period_ns * 1e-9 + QUIET_S)
         while not end.over:
+            self.lifeline.check()
             fetched = self._drain(frames)
             watch()
             self._tell(frames)

@@ -1,16 +1,21 @@
-"""make_safe(): every output off, then the proof by read-back. Knows roles, never models; needs no file and no sequence."""
+"""make_safe(): every output off, then the proof by read-back. Knows roles, never models; needs no file and no sequence.
+
+What is done, and what it means, is said here; whether to all instruments at once is an argument (rig.steps).
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from drivers.errors import LinkDesync, LinkTimeout, UnsafeStateError
+from drivers.errors import InstrumentError, UnsafeStateError
 from drivers.roles import SafeReadback
+from rig.steps import Step, Walk, one_by_one
 
 # light first: without pulses nothing is measured under a wrong voltage while the source goes down
 ORDER = ("laser_trigger", "shutter", "voltage_source", "spectrometer")
-INTERRUPTS_AT_MOST = 10
+SEND_S = 4.0  # longer than any driver tries to send off, a dead shutter that has to be asked first included
+CONFIRM_S = 5.0  # two lost answers and the link proved anew; more would only put off the alarm
 
 
 class Confirmation(Enum):
@@ -38,11 +43,13 @@ class SafeInstrument(Protocol):
 class SafeReport:
     """What make_safe() achieved: role -> (confirmation, what the instrument said or why it could not be asked).
 
-    `interrupt` is what tried to interrupt it (Ctrl-C), for the caller to raise again or to report.
+    `interrupt` is what tried to interrupt it (Ctrl-C), for the caller to raise again or to report. `left_behind` are the roles
+    on whose link a conversation may still hang: whoever talks to them waits for it.
     """
 
     instruments: Mapping[str, tuple[Confirmation, str]]
     interrupt: BaseException | None = None
+    left_behind: frozenset[str] = frozenset()
 
     @property
     def safe(self) -> bool:
@@ -70,40 +77,52 @@ class SafeReport:
             )
 
 
-def make_safe(instruments: Mapping[str, SafeInstrument]) -> SafeReport:
+def make_safe(instruments: Mapping[str, SafeInstrument], walk: Walk = one_by_one) -> SafeReport:
     """Send off to everything first, then read everything back, and what is still on once more; no failing step blocks the next.
 
-    An interrupt makes it begin anew (every step may be done twice); it is kept in the report. Raises only what comes after ten
-    of them.
+    An interrupt is kept in the report; raises only what comes after ten of them. Every step may be done twice.
+
+    Parameters
+    ----------
+    walk  one_by_one on a stepped clock; side_by_side on the real one, where a step also has a deadline and an instrument that
+          hangs delays no other
     """
-    interrupt: BaseException | None = None
-    for _ in range(INTERRUPTS_AT_MOST):
-        try:
-            return SafeReport(_all_off(instruments), interrupt)
-        except BaseException as error:  # noqa: BLE001 - Ctrl-C between two steps must not keep anything on
-            interrupt = interrupt or error
-    return SafeReport(_all_off(instruments), interrupt)
+    going = _GoingSafe(instruments)
+    interrupt = walk(_ordered(instruments), (Step(going.send, SEND_S), Step(going.confirm, CONFIRM_S)))
+    return SafeReport(dict(going.known), interrupt, frozenset(instruments) - frozenset(going.ended))
 
 
-def _all_off(instruments: Mapping[str, SafeInstrument]) -> dict[str, tuple[Confirmation, str]]:
-    roles = _ordered(instruments)
-    unsent: dict[str, str] = {}
-    for role in roles:
+@dataclass(slots=True)
+class _GoingSafe:
+    """What is known of each instrument at any moment, before a step the worst: the step may never end."""
+
+    instruments: Mapping[str, SafeInstrument]
+    known: dict[str, tuple[Confirmation, str]] = field(default_factory=dict[str, tuple[Confirmation, str]])
+    ended: set[str] = field(default_factory=set[str])
+
+    def __post_init__(self) -> None:
+        for role in _ordered(self.instruments):
+            self.known[role] = (Confirmation.UNKNOWN, "nothing was sent")
+
+    def send(self, role: str) -> None:
+        self.known[role] = (Confirmation.UNKNOWN, f"sending off had not ended after {SEND_S:g} s")
         try:
-            instruments[role].make_safe()
+            self.instruments[role].make_safe()
         except Exception as error:  # noqa: BLE001 - the other instruments must still go off
-            unsent[role] = _first_line(error)
-    report: dict[str, tuple[Confirmation, str]] = {}
-    for role in roles:
+            self.known[role] = (Confirmation.UNKNOWN, _first_line(error))
+        else:
+            self.known[role] = (Confirmation.SENT, f"it had not said that it is off after {CONFIRM_S:g} s")
+
+    def confirm(self, role: str) -> None:
         try:
-            answer = _confirm(instruments[role])
+            answer = _confirm(self.instruments[role])
         except Exception as error:  # noqa: BLE001 - the other instruments must still be asked
-            confirmation = Confirmation.UNKNOWN if role in unsent else Confirmation.SENT
-            report[role] = (confirmation, unsent.get(role, _first_line(error)))
+            if self.known[role][0] is Confirmation.SENT:
+                self.known[role] = (Confirmation.SENT, _first_line(error))
         else:
             # an instrument that says it is off is off, however it got there
-            report[role] = (Confirmation.CONFIRMED if answer.safe else Confirmation.STILL_ON, answer.detail)
-    return report
+            self.known[role] = (Confirmation.CONFIRMED if answer.safe else Confirmation.STILL_ON, answer.detail)
+        self.ended.add(role)
 
 
 def _ordered(instruments: Mapping[str, SafeInstrument]) -> list[str]:
@@ -125,10 +144,10 @@ def _confirm(instrument: SafeInstrument) -> SafeReadback:
 
 
 def _read_safe(instrument: SafeInstrument) -> SafeReadback:
-    """Ask; one answer may get lost, come late or twice: the second question proves the link anew."""
+    """Ask; one message or answer may get lost, come late or twice: the second question proves the link anew."""
     try:
         return instrument.read_safe()
-    except (LinkTimeout, LinkDesync):
+    except InstrumentError:
         return instrument.read_safe()
 
 

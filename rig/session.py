@@ -8,13 +8,14 @@ import json
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from pyvisa import ResourceManager
 
 from drivers.clock import Clock, MonotonicClock
-from drivers.errors import ConfigError, Reason, RigError
+from drivers.errors import ConfigError, Reason, RigError, UnsafeStateError
 from drivers.registry import Role
 from drivers.roles import SpectrometerInfo
 from rig.bench import Bench, default_bench, read_bench
@@ -23,13 +24,15 @@ from rig.compiler import Plan, compile_block, plan
 from rig.config_file import ConfigModel
 from rig.fluence_calibration import FluenceCalibration
 from rig.instruments import Instruments, energy_watch, facts, open_instruments, prepare, require_calibrated, serials, visa
+from rig.lifeline import GUARD_SUFFIX, Guarded, Lifeline, Unguarded
 from rig.measurements.on_off import OnOff
 from rig.measurements.switching_record import SwitchingRecord, reduce_switching_run, without_result
 from rig.provenance import now_label, program_texts, versions
 from rig.reduction import FrameReducer
 from rig.runfile import RunFile, RunHeader, check_folder, open_run
-from rig.runner import FinishReason, Outcome, Progress, Runner, StopRequest
+from rig.runner import FinishReason, Outcome, Progress, Runner, RunState, StopRequest
 from rig.sequence import Measurement, Sequence, slug
+from rig.steps import one_by_one, side_by_side
 
 MEASUREMENTS: dict[str, type[Measurement]] = {OnOff.name: OnOff}
 READINGS_PER_S = 25
@@ -89,13 +92,18 @@ class _Opened:
     assumed: str
     simulation: str
     manager: ResourceManager
+    lifeline: Guarded
     world: Any = None
 
     def close(self) -> None:
-        self.instruments.close()
-        self.manager.close()
-        if self.world is not None:
-            self.world.close()
+        """End all conversations, then the guard: unless it was released it goes on switching off, now with every port free."""
+        try:
+            self.instruments.close()
+            self.manager.close()
+            if self.world is not None:
+                self.world.close()
+        finally:
+            self.lifeline.close()
 
 
 class Session:
@@ -239,9 +247,23 @@ class Session:
         require_scannable(self.bench, pulses, points)
         stop = stop or StopRequest()
         opened = self._open(tuple(role for role in self.bench.roles() if role != "spectrometer"))
+
+        def seen(done: int, total: int) -> None:
+            opened.lifeline.check()
+            observe(done, total)
+
         try:
-            scan = Scan(opened.instruments, self.bench, opened.clock, pulses, points, self.seed, stop, observe)
-            scan.run()
+            opened.lifeline.guard(self.bench, opened.instruments.by_role)
+            opened.lifeline.watch(None)
+            scan = Scan(opened.instruments, self.bench, opened.clock, pulses, points, self.seed, stop, seen)
+            try:
+                scan.run()
+            except UnsafeStateError:
+                raise
+            except RigError:  # everything is off again
+                opened.lifeline.release()
+                raise
+            opened.lifeline.release()
             return None if stop.requested else evaluate(scan, simulated=self.simulated, label=now_label())
         finally:
             opened.close()
@@ -259,6 +281,9 @@ class Session:
         beam = opened.instruments.beam(self.bench)
         try:
             require_calibrated(self.bench, serials(opened.instruments, None), simulated=self.simulated)
+            guarded = opened.lifeline.guard(self.bench, self.bench.roles())
+            for line in guarded:
+                observe(Progress(RunState.PREPARING, 0, what.planned_shots, f"guard: {line}"))
             info, meter = prepare(opened.instruments, self.bench, beam)
             require_calibrated(self.bench, serials(opened.instruments, meter), simulated=self.simulated)
             energy = energy_watch(opened.instruments, meter, self.bench, opened.clock)
@@ -273,9 +298,13 @@ class Session:
                 # even a meter that follows every pulse of a run this long gives no more
                 energy_capacity=0 if energy is None else readings + round(energy.rate_hz * what.price.duration_s * 1.1),
             )
+            for line in guarded:
+                runfile.log(opened.clock.now_ns(), f"guard: {line}")
         except BaseException as error:
             opened.instruments.go_safe(error)
+            opened.lifeline.release()
             raise
+        opened.lifeline.watch(runfile.path.with_suffix(GUARD_SUFFIX))
         runner = Runner(
             opened.instruments.roles(),
             opened.clock,
@@ -287,6 +316,8 @@ class Session:
             observe=observe,
             beam=beam,
             energy=energy,
+            walk=opened.instruments.walk,
+            lifeline=opened.lifeline,
         )
         known = facts(self.bench)
         outcome = runner.run(
@@ -317,6 +348,15 @@ class Session:
     def _open(self, roles: tuple[str, ...]) -> _Opened:
         """Open the instruments of some roles and ask who they are; nothing is set or switched."""
         clock: Clock = MonotonicClock()
+        lifeline = Unguarded() if self.in_process else Lifeline(clock, self.bench.safety.guard_silence_s)
+        try:
+            return self._open_guarded(roles, clock, lifeline)
+        except BaseException:
+            lifeline.close()
+            raise
+
+    def _open_guarded(self, roles: tuple[str, ...], clock: Clock, lifeline: Guarded) -> _Opened:
+        clock = lifeline.beating(clock)
         assumed = simulation = "{}"
         world: Any = None
         if self.in_process:
@@ -331,8 +371,9 @@ class Session:
             manager = ResourceManager(library_for(world))
         else:
             manager = visa(self.bench.visa_library)
-        instruments = open_instruments(self.bench, cast(tuple[Role, ...], roles), manager, clock)
-        return _Opened(instruments, clock, assumed, simulation, manager, world)
+        walk = one_by_one if self.in_process else partial(side_by_side, clock=clock)  # a stepped clock knows one thread only
+        instruments = open_instruments(self.bench, cast(tuple[Role, ...], roles), manager, clock, walk)
+        return _Opened(instruments, clock, assumed, simulation, manager, lifeline, world)
 
     def _make_world(self) -> Any:
         """Make the simulated bench; a film with a serial number comes with its history, which is written down from now on."""

@@ -27,8 +27,8 @@ def asks(data: bytes) -> bool:
 class ClientConnection:
     """The server's end of one connection; never blocks, buffers are bounded.
 
-    `finished`: nothing more will come from it, answers still go out. `lost`: it is gone. `received_bytes` and `sent_bytes` count
-    what has gone through the socket.
+    `finished`: nothing more will come from it, answers still go out. `lost`: it is gone. `received_bytes` and `sent_bytes`
+    count what has gone through the socket.
     """
 
     def __init__(self, connection: socket.socket, now_ns: int) -> None:

@@ -33,7 +33,7 @@ _PREFIXES = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9,
 
 
 class Reading(NamedTuple):
-    """One measurement: `value` in the unit of `function` (or WATT), `source` in that of `source_function`, when it was taken."""
+    """One measurement: `value` in the unit of `function` (or WATT), `source` in that of `source_function`, and when."""
 
     value: float
     source: float

@@ -344,7 +344,14 @@ def _build() -> CommandTree[Command]:
         tree.add(row.spec + "?", Command(lambda m, params, suffixes, t, r=row: ask(r, m, params, t), asks=True))
     for spec, run in model_commands().items():
         tree.add(spec, given(lambda m, arguments, suffixes, t, r=run: r(m, arguments), configures=True))
-    for spec, command in {**_COMMANDS, **LINE_COMMANDS, **list_commands(), **_registers(), **_source_lists(), **display_commands()}.items():
+    for spec, command in {
+        **_COMMANDS,
+        **LINE_COMMANDS,
+        **list_commands(),
+        **_registers(),
+        **_source_lists(),
+        **display_commands(),
+    }.items():
         tree.add(spec, command)
     return tree
 

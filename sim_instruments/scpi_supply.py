@@ -31,7 +31,7 @@ from sim_instruments.scpi import (
     parse_word,
     single,
 )
-from sim_instruments.scpi_supply_arguments import INVALID_SUFFIX, Level, output_number, without_channels
+from sim_instruments.scpi_supply_arguments import INVALID_SUFFIX, Level, check_output, without_channels
 from sim_instruments.scpi_supply_output import SupplyOutput
 
 IDENTITY = "ITO-RIG SIMULATED,PLAIN-30V,SN000001,1.0"
@@ -260,9 +260,9 @@ class ScpiSupplyPersona:
         tree.add("OUTPut[1][:STATe]", _Command(self._switch))
         tree.add("APPLy", _Command(self._apply))
         self._ask(tree, "APPLy?", lambda t_ns: f'"{self.output.setting_v:.5f},{self.output.limit_a:.5f}"')
-        tree.add("INSTrument[:SELect]", _Command(lambda params, t_ns: output_number(params) and None))
+        tree.add("INSTrument[:SELect]", _Command(lambda params, t_ns: check_output(params)))
         self._ask(tree, "INSTrument[:SELect]?", lambda t_ns: "OUTP1")
-        tree.add("INSTrument:NSELect", _Command(lambda params, t_ns: output_number(params) and None))
+        tree.add("INSTrument:NSELect", _Command(lambda params, t_ns: check_output(params)))
         self._ask(tree, "INSTrument:NSELect?", lambda t_ns: "1")
         self._add_protection(tree)
         self._ask(tree, "MEASure[:SCALar][:VOLTage][:DC]?", self._measured_v, MEASUREMENT_NS, channels=True)
@@ -328,7 +328,7 @@ class ScpiSupplyPersona:
     def _apply(self, params: tuple[str, ...], t_ns: int) -> None:
         """Voltage, or voltage and current, both or none; the name of the output may stand before them."""
         if params and params[0][:1].isalpha() and params[0][:3].upper() not in ("MIN", "MAX", "DEF"):
-            output_number(params[:1])
+            check_output(params[:1])
             params = params[1:]
         if len(params) not in (1, 2):
             raise ScpiError(-108 if len(params) > 2 else -109)

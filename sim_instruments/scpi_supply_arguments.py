@@ -49,9 +49,8 @@ def without_channels(params: Sequence[str]) -> tuple[str, ...]:
     return tuple(params)
 
 
-def output_number(params: Sequence[str]) -> int:
-    """Read which output is meant, by number or name: 1, CH1, OUT1, OUTP1 or OUTPUT1; ScpiError -224 for another."""
+def check_output(params: Sequence[str]) -> None:
+    """Read which output is meant, 1, CH1, OUT1, OUTP1 or OUTPUT1; ScpiError -224 for another."""
     text = single(params)
     if text != "1":
         parse_word(text, ("CH1", "OUT1", "OUTP1", "OUTPUT1"))
-    return 1

@@ -10,11 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+from sim_instruments.black_box import BlackBox
 from sim_instruments.catalogue import find
 from sim_instruments.device_store import default_folder
 from sim_instruments.faults import Fault, parse_fault
+from sim_instruments.pace import RealPace
 from sim_instruments.server import BenchServer
-from sim_instruments.world import OPTIONAL_ROLES, REQUIRED_ROLES
+from sim_instruments.world import OPTIONAL_ROLES, REQUIRED_ROLES, START_NS
 
 ROLES = (*REQUIRED_ROLES, *OPTIONAL_ROLES)
 DONE, REFUSED = 0, 2
@@ -55,6 +57,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="TCP port of a role (default: any free one); may be repeated",
     )
     command.add_argument("--bench-out", type=Path, metavar="FILE", help="write a bench file for `rig run --bench FILE`")
+    command.add_argument(
+        "--record", type=Path, metavar="FILE", help="write down what really happens: terminal voltage, pulses, bytes heard"
+    )
     command.add_argument("--json", action="store_true", help="one line: role -> model, host, port, resource; nothing else")
     command.add_argument("--device", metavar="SERIAL", help="serial number of the film, whose history is kept")
     command.add_argument("--variant", choices=("bare", "pmma"), help="how the film is made (default bare)")
@@ -74,13 +79,17 @@ def serve(options: argparse.Namespace, source: BenchSource) -> int:
 
     Raises whatever `source` raises for a bench file that cannot be used.
     """
+    box = None
     try:
+        pace = RealPace(START_NS)
+        box = None if options.record is None else BlackBox(options.record, pace)
         instruments = {role: (model, find(model, _role(role)).resource) for role, model in options.models}
         description = source.describe(options.bench, instruments)
         server = BenchServer(
             description,
             dict(options.ports),
             options.seed,
+            pace,
             device=options.device,
             variant=options.variant,
             state_folder=(options.state or default_folder()) if options.device else None,
@@ -88,6 +97,9 @@ def serve(options: argparse.Namespace, source: BenchSource) -> int:
         )
     except (ValueError, OSError) as error:
         return _refuse(str(error), "correct the option, or choose another port")
+    if box is not None:
+        box.attach(server)
+        server.look = box.look
     with _stopped_by_signals(server.stop):
         try:
             if options.bench_out is not None:
@@ -99,6 +111,8 @@ def serve(options: argparse.Namespace, source: BenchSource) -> int:
             return _refuse(str(error), "choose a place that can be written to")
         finally:
             server.close()
+            if box is not None:
+                box.close()
     if not options.json:
         sys.stdout.write("SIMULATED bench: ended.\n")
     return DONE

@@ -89,6 +89,7 @@ class BenchServer:
         self._thread: threading.Thread | None = None
         self._looper: int | None = None
         self._failure: BaseException | None = None
+        self.look: Callable[[World], None] = lambda world: None  # somebody who wants to see the world after every turn
         self._stopping = self._closed = False
         self._rendered_ns = self._wake_ns = START_NS
         self._pulses_seen, self._busy_ns = 0, -RECENT_NS
@@ -208,6 +209,7 @@ class BenchServer:
                 client.acknowledge()
                 self._listen_to(client)
         self._wake_ns = wake_ns
+        self.look(self.world)
         while self._calls:
             _answer_call(*self._calls.popleft(), self.world)
 

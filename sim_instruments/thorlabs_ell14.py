@@ -5,7 +5,8 @@ of data, layout of IN, 143 360 pulses per turn); speed (430 deg/s) from memory, 
 the plate stands at power-up; while something moves every command but `st` is answered by status 9; a move beyond one turn to
 either side by status 12; `st`, `sv`, `so`, `sj`, `is`, `us`, `f1`.. by status 0; jogging with a step of 0 turns until `st`; a
 command takes 2 ms; after `ga` the module also listens to the group's address, answers to that from there, and forgets it at
-the end of the move it was for, which it tells from its own address (from memory, unverified); an isolated module is silent and says status 6 when asked after it.
+the end of the move it was for, which it tells from its own address (from memory, unverified); an isolated module is silent
+and says status 6 when asked after it.
 """
 
 from collections import deque

@@ -141,6 +141,8 @@ class SimulatedVisaLibrary(VisaLibraryBase):
                 chunk, end = self._take_to(talk, terminator, count - len(collected))
             else:
                 chunk, end = talk.persona.take(count - len(collected), self.world.now_ns())
+            if not (chunk or end or len(collected) >= count):
+                raise RuntimeError("a simulated instrument says that a reply is there, and gives nothing of it")
             collected += chunk
             if stops_at_terminator and collected[-1:] == bytes([terminator]):
                 return collected, self.handle_return_value(session, StatusCode.success_termination_character_read)

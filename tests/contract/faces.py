@@ -28,10 +28,10 @@ from sim_instruments.server import BenchServer
 from sim_instruments.visa_library import library_for
 from sim_instruments.world import START_NS, World
 
-IN_PROCESS, SERVED = "in-process", "served"
+IN_PROCESS, SERVED = FACES = ("in-process", "served")
 DELIVERY_S = 5.0  # real time; loopback needs microseconds
 PEEK_BYTES = 1 << 20
-FAREWELL_MS = 1  # real time that a read in vain takes once world time is up
+IN_PART_MS = 50  # real time for a read that is out of time with part of an answer there: a serial port reads byte by byte
 TRANSFER_NS = 50_000  # between two writes: what system, network and Python take at least
 _serial = itertools.count(1)
 
@@ -40,9 +40,13 @@ class Face(Clock, Protocol):
     """A bench as the drivers reach it; as a Clock, what they wait by."""
 
     world: World
-    manager: ResourceManager
     transfer_ns: int
     """By how much later (ns) a write arrives than one that was sent at the same time."""
+
+    @property
+    def manager(self) -> ResourceManager:
+        """PyVISA's manager of the instruments; asked for when every replacement is in its place."""
+        ...
 
     def replace(self, role: str, persona: Persona) -> None:
         """Put something in the place of an instrument, before it is opened."""
@@ -118,12 +122,12 @@ class _Talk:
     def waiting(self) -> bytes | bytearray:
         """What has arrived and has not been read; taken into PyVISA-py's own buffer where it has one, as its reads do."""
         pending: bytearray | None = getattr(self.session, "_pending_buffer", None)
-        there = bool(select.select([self.socket], [], [], 0)[0])
-        if pending is None:
-            return self.socket.recv(PEEK_BYTES, socket.MSG_PEEK) if there else b""
-        if there:
+        outside = self.connection.sent_bytes > self.read + len(pending or b"")
+        if outside and select.select([self.socket], [], [], 0)[0]:
+            if pending is None:
+                return self.socket.recv(PEEK_BYTES, socket.MSG_PEEK)
             pending += self.socket.recv(PEEK_BYTES)
-        return pending
+        return pending or b""
 
     def serves(self, count: int) -> bool:
         """Whether a read of `count` bytes ends without waiting."""
@@ -181,9 +185,11 @@ class SteppedPyLibrary(PyVisaLibrary):
         timeout_s = talk.session.timeout
         limit_ns = self.face.now_ns() + round(timeout_s * 1e9)
         in_time = self.face.wait_for(lambda: talk.serves(count), limit_ns)
-        if not in_time:
-            self.set_attribute(session, ResourceAttribute.timeout_value, FAREWELL_MS)
         before = len(talk.waiting())
+        if not (in_time or before):  # what PyVISA-py would say after at least a millisecond
+            return b"", self.handle_return_value(session, StatusCode.error_timeout)
+        if not in_time:
+            self.set_attribute(session, ResourceAttribute.timeout_value, IN_PART_MS)
         try:
             return super().read(session, count)
         finally:
@@ -206,11 +212,15 @@ class ServedFace:
         self._wires: dict[str, Wire] = {}
         library = cast(SteppedPyLibrary, SteppedPyLibrary(LibraryPath(f"served-bench-{next(_serial)}")))
         library.face = self
-        self.manager = ResourceManager(library)
+        self._manager = ResourceManager(library)
         self._select: Any = late_answer.select
         late_answer.select = self  # type: ignore[assignment]  # the one wait of a driver that is neither VISA's nor its clock's
 
     # --- the bench
+
+    @property
+    def manager(self) -> ResourceManager:
+        return self._manager
 
     def replace(self, role: str, persona: Persona) -> None:
         self.server.rewire(role, persona)
@@ -219,7 +229,7 @@ class ServedFace:
 
     def close(self) -> None:
         late_answer.select = self._select
-        self.manager.close()
+        self._manager.close()
         self.server.close()
 
     # --- time

@@ -1,7 +1,7 @@
 """One mishap in an instrument's conversation: at the n-th message or reply, and never again."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,17 @@ from role_bench import NEVER_NS, RoleBench
 
 from sim_instruments.catalogue import Surroundings, find
 from sim_instruments.persona import Edges, OutputPulses, Persona
+from sim_instruments.world import World
 
 # of replies
 SLOW_NS = 50_000_000  # in time, for every driver
 LATE_NS = 300_000_000  # too late for most conversations, while the link is brought back
 VERY_LATE_NS = 1_100_000_000  # after that
-OF_REPLIES = ("lost", "slow", "late", "very late", "doubled", "cut", "corrupt", "noise before")
-OF_MESSAGES = ("half sent", "interrupted before", "interrupted after", "off and on before")
+OF_REPLIES = ("lost", "slow", "late", "very late", "doubled", "cut", "corrupt", "another", "noise before")
+SWALLOWED = "swallowed"
+OF_MESSAGES = (SWALLOWED, "half sent", "interrupted before", "interrupted after", "off and on before")
 NOISE = b"\xfe\x00"
+ANOTHER = b"1.5E0,X,-2"  # of no question that is asked
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,14 @@ class Mishaps:
         self.forget()
 
     def forget(self) -> None:
-        """Count from zero, nothing is planned and nothing on its way."""
-        self.plan: Mishap | None = None
+        """Count from zero; nothing is planned and nothing on its way."""
+        self.plan = Mishap("", -1)
         self.messages = self.replies = 0
         self.happened = False
         self._lost = False
         self._line: deque[tuple[int, bytes]] = deque()
 
-    def expect(self, plan: Mishap | None) -> None:
+    def expect(self, plan: Mishap) -> None:
         self.forget()
         self.plan = plan
 
@@ -73,6 +76,8 @@ class Mishaps:
         kind = self._kind(OF_MESSAGES, number)
         if kind == "interrupted before":
             raise KeyboardInterrupt
+        if kind == SWALLOWED:
+            return
         if kind == "off and on before":
             self.persona = self.renewed()
             self._line.clear()
@@ -121,36 +126,38 @@ class Mishaps:
             reply = reply[: (len(reply) + 1) // 2]
         elif kind == "corrupt":
             reply = bytes([reply[0] ^ 0x80]) + reply[1:]
+        elif kind == "another" and reply.endswith(b"\n"):
+            reply = ANOTHER + (b"\r\n" if reply.endswith(b"\r\n") else b"\n")
         elif kind == "noise before":
             reply = NOISE + reply
         ready_ns = max(t_ns + delay_ns, self._line[-1][0] if self._line else 0)  # a line keeps the order
         self._line.extend([(ready_ns, reply)] * (2 if kind == "doubled" else 1))
 
     def _kind(self, kinds: tuple[str, ...], number: int) -> str:
-        if self.happened or self.plan is None or self.plan.number != number or self.plan.kind not in kinds:
+        if self.happened or self.plan.number != number or self.plan.kind not in kinds:
             return ""
         self.happened = True
         return self.plan.kind
 
 
+def renewed_in(world: World, role: str, settings: Mapping[str, Any], persona: Any) -> Persona:
+    """The same instrument in the same place, as it is after it was switched off and on; `settings` as of a bench."""
+    if hasattr(persona, "power_cycle"):
+        persona.power_cycle(world.now_ns())
+        return persona
+    if role == "voltage_source":
+        world.terminal.set_voltage(0.0, world.now_ns())
+    if role == "shutter":
+        world.beam.elements.remove(persona.blades)
+    around = Surroundings(world.terminal, world.light_path, world.beam, np.random.default_rng(7), settings)
+    renewed = find(settings["model"], role).make(around)
+    renewed.run_until(world.now_ns())
+    return renewed
+
+
 def put_in(bench: RoleBench, role: str) -> Mishaps:
     """Let mishaps happen to one instrument of a bench."""
-    wire, world = bench.wires[role], bench.world
-    settings = {"model": bench.entries[role].model, "resource": world.resources[role]}
-
-    def renewed() -> Persona:
-        old = mishaps.persona
-        if hasattr(old, "power_cycle"):
-            old.power_cycle(bench.now_ns())
-            return old
-        if role == "voltage_source":
-            world.terminal.set_voltage(0.0, bench.now_ns())
-        world.beam.elements.clear()
-        around = Surroundings(world.terminal, world.light_path, world.beam, np.random.default_rng(7), settings)
-        persona = find(settings["model"], role).make(around)
-        persona.run_until(bench.now_ns())
-        return persona
-
-    mishaps = Mishaps(wire.persona, renewed)
+    wire, settings = bench.wires[role], {"model": bench.entries[role].model, "resource": bench.world.resources[role]}
+    mishaps = Mishaps(wire.persona, lambda: renewed_in(bench.world, role, settings, mishaps.persona))
     wire.persona = mishaps
     return mishaps

@@ -41,7 +41,7 @@ SERIAL = "ASRL/dev/ttyUSB7::INSTR"
 RAW_USB = "USB0::0x2457::0x1022::USB4C00123::RAW"
 USBTMC = "USB0::0x1313::0x8078::P0004711::INSTR"
 LINK_NAMES = {GPIB: "gpib", LINE: "line", SERIAL: "serial", RAW_USB: "raw-usb", USBTMC: "usbtmc"}
-SERVED_NAMES = {LINE: "served", SERIAL: "served-serial"}
+NAMES = {IN_PROCESS: LINK_NAMES, SERVED: {LINE: "served", SERIAL: "served-serial"}}
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,16 @@ FACTS = {
 }
 
 
-def of_role(role: str, *, faces: Sequence[str] = (IN_PROCESS, SERVED)) -> list[Any]:
-    """Parameters (entry, resource, face) for every driver of a role on every link it can be on; links without a device clear
-    are served too."""
+def of_role(role: str) -> list[Any]:
+    """Parameters (entry, resource, face) for every driver of a role on every link it can be on; sockets and serial lines are
+    served too."""
     models = [entry for entry in entries() if entry.role == role and entry.build is not None]
-    names = {IN_PROCESS: LINK_NAMES, SERVED: SERVED_NAMES}
     return [
-        pytest.param((entry, resource, face), id=f"{entry.model}-{names[face][resource]}")
-        for face in faces
+        pytest.param((entry, resource, face), id=f"{entry.model}-{names[resource]}")
+        for face, names in NAMES.items()
         for entry in models
         for resource in FACTS[entry.model].resources
-        if resource in names[face]
+        if resource in names
     ]
 
 

@@ -68,15 +68,17 @@ class Story:
 
     Parameters
     ----------
-    before  brings the prepared instrument to where the story begins
-    act     is what goes wrong
-    judge   looks whether what `act` returned is true
+    act      is what goes wrong
+    judge    looks whether what `act` returned is true
+    before   brings the prepared instrument to where the story begins
+    powered  the power does not fail in it: what is lost with it nobody can know of by what the instrument says
     """
 
     name: str
     act: Callable[[Stage], Any]
     judge: Callable[[RoleBench, Any], None]
     before: Callable[[Stage], object] = lambda bench: None
+    powered: bool = False
 
 
 # --- voltage source ---------------------------------------------------------------------------------------------------
@@ -149,7 +151,7 @@ SOURCE = [
         lambda bench, told: [is_true(bench, one, voltage_v) for one, voltage_v in zip(told, (20.0, 10.0), strict=True)],
     ),
     Story("walk", walked, is_the_list),
-    Story("errors", lambda bench: bench.source.errors(), lambda bench, found: len_is(found, 2), two_errors),
+    Story("errors", lambda bench: bench.source.errors(), lambda bench, found: len_is(found, 2), two_errors, powered=True),
 ]
 
 
@@ -250,8 +252,9 @@ def info_is_true(bench: Stage, info: Any) -> None:
 
 SPECTROMETER = [
     Story("prepare", lambda bench: bench.spectrometer.prepare(), info_is_true),
-    Story("frames", frames, each_once_and_in_order),
-    Story("software", by_software, each_once_and_in_order),
+    # its count and its clock begin anew, by which a run knows
+    Story("frames", frames, each_once_and_in_order, powered=True),
+    Story("software", by_software, each_once_and_in_order, powered=True),
 ]
 
 
@@ -274,7 +277,7 @@ def stands_at(bench: Stage, told_deg: float, angle_deg: float) -> None:
 
 ATTENUATOR = [
     Story("prepare", lambda bench: plate(bench).prepare(), lambda bench, _: stands_at(bench, plate(bench).move_to(30), 30)),
-    Story("move", lambda bench: plate(bench).move_to(25.0), lambda bench, told: stands_at(bench, told, 25.0)),
+    Story("move", lambda bench: plate(bench).move_to(25.0), lambda bench, told: stands_at(bench, told, 25.0), powered=True),
     Story(
         "ask",
         lambda bench: plate(bench).angle_deg(),
@@ -330,73 +333,31 @@ def is_a_pulse(bench: Stage, reading: Any) -> None:
     assert np.abs(reading.energy_uj / within - 1).min() < 0.1
 
 
+def is_ready(bench: Stage, info: Any) -> None:
+    assert info.range_uj >= RANGE_UJ
+    assert info.max_rate_hz > 1
+    some_pulses(bench)
+    reading = meter(bench).measure(0.3)
+    assert reading is not None
+    is_a_pulse(bench, reading)
+
+
+def is_nothing(told: Any) -> None:
+    assert told is None
+
+
 METER = [
-    Story("prepare", prepare_meter, lambda bench, info: len_is([info.range_uj >= RANGE_UJ], 1)),
+    Story("prepare", prepare_meter, is_ready),
     Story("measure", lambda bench: meter(bench).measure(0.3), is_a_pulse, some_pulses),
-    Story("no pulse", lambda bench: meter(bench).measure(0.02), lambda bench, told: len_is([told], 1)),
+    Story("no pulse", lambda bench: meter(bench).measure(0.02), lambda bench, told: is_nothing(told)),
 ]
 
 
 # --- all --------------------------------------------------------------------------------------------------------------
 
-WHO = Story("identify", lambda bench: bench.one.identify(), lambda bench, told: knows(bench, told))
-SAFE = Story("read_safe", lambda bench: bench.one.read_safe(), lambda bench, told: not_safe(told), lambda bench: at_work(bench))
-OFF = Story("make_safe", lambda bench: off(bench), lambda bench, told: len_is([told], 1), lambda bench: at_work(bench))
-STORIES = {
-    "voltage_source": [WHO, SAFE, OFF, *SOURCE],
-    "laser_trigger": [WHO, SAFE, OFF, *LASER],
-    "spectrometer": [WHO, *SPECTROMETER],
-    "attenuator": [WHO, *ATTENUATOR],
-    "shutter": [WHO, SAFE, OFF, *SHUTTER],
-    "energy_meter": [WHO, *METER],
-}
-PREPARE: dict[str, Callable[[Stage], Any]] = {
-    "voltage_source": lambda bench: bench.source.prepare(LIMITS),
-    "energy_meter": prepare_meter,
-}
-# what an instrument loses with its power, and nobody can know of: that it was at work, its errors; a spectrometer begins its
-# count and its clock anew, by which the run knows; a plate whose counter is lost between two parts of one move
-FORGETS = {
-    *((role, "read_safe") for role in ("voltage_source", "laser_trigger", "shutter")),
-    ("voltage_source", "errors"),
-    ("spectrometer", "frames"),
-    ("spectrometer", "software"),
-    ("attenuator", "move"),
-}
-AT_WORK: dict[str, Callable[[Stage], Any]] = {
-    "voltage_source": lambda bench: hold(bench, 20.0),
-    "laser_trigger": running,
-    "shutter": lambda bench: shutter(bench).open(),
-}
 
-
-def knows(bench: Stage, told: Any) -> None:
-    assert bench.entries[bench.role].matches(f"{told.maker},{told.model},")
-
-
-def at_work(bench: Stage) -> None:
-    AT_WORK[bench.role](bench)
-
-
-def not_safe(told: Any) -> None:
-    assert not told.safe
-
-
-def off(bench: Stage) -> None:
-    """Go safe; what it reports is true."""
-    report = make_safe({bench.role: bench.one})
-    bench.wait(0.2)
-    confirmation, detail = report.instruments[bench.role]
-    told = f"{confirmation.value}: {detail}"
-    assert not works(bench) or confirmation is not Confirmation.CONFIRMED, told
-    assert not works(bench) or bench.mishaps.plan.kind in LOSE_OFF, told
-    assert confirmation is Confirmation.CONFIRMED or "very late" in bench.mishaps.plan.kind, told
-    if report.interrupt is not None:
-        raise report.interrupt
-
-
-def works(bench: Stage) -> bool:
-    """Whether it does harm at this moment, in truth."""
+def harms(bench: Stage) -> bool:
+    """Whether it has its output on, fires, or lets light through at this moment, in truth."""
     if bench.role == "voltage_source":
         return abs(bench.voltage_v) > 1e-3
     if bench.role == "laser_trigger":
@@ -404,3 +365,54 @@ def works(bench: Stage) -> bool:
     return bench.role == "shutter" and shown(bench) > 1e-3
 
 
+def go_off(bench: Stage) -> None:
+    """Go safe: it is off afterwards, and reported so unless an answer is still on its way."""
+    report = make_safe({bench.role: bench.one})
+    bench.wait(0.2)
+    confirmation, detail = report.instruments[bench.role]
+    told = f"{confirmation.value}: {detail}"
+    assert not harms(bench), told
+    assert confirmation is Confirmation.CONFIRMED or bench.mishaps.plan.kind == "very late", told
+    if report.interrupt is not None:
+        raise report.interrupt
+
+
+def says_who_it_is(bench: Stage, told: Any) -> None:
+    assert bench.entries[bench.role].matches(f"{told.maker},{told.model},")
+    assert "\ufffd" not in str(told)
+
+
+def tells_whether_it_is_off(bench: Stage, told: Any) -> None:
+    assert told.safe is not harms(bench)
+
+
+def nothing_more(bench: Stage, told: Any) -> None:
+    """What it does has been judged by itself."""
+
+
+def at_work(bench: Stage) -> None:
+    AT_WORK[bench.role](bench)
+
+
+AT_WORK: dict[str, Callable[[Stage], Any]] = {
+    "voltage_source": lambda bench: hold(bench, 20.0),
+    "laser_trigger": running,
+    "shutter": lambda bench: shutter(bench).open(),
+}
+PREPARE: dict[str, Callable[[Stage], Any]] = {
+    "voltage_source": lambda bench: bench.source.prepare(LIMITS),
+    "energy_meter": prepare_meter,
+}
+WHO = Story("identify", lambda bench: bench.one.identify(), says_who_it_is)
+SAFE = [
+    Story("read_safe", lambda bench: bench.one.read_safe(), tells_whether_it_is_off, at_work),
+    Story("make_safe", go_off, nothing_more, at_work),
+]
+STORIES = {
+    "voltage_source": [WHO, *SAFE, *SOURCE],
+    "laser_trigger": [WHO, *SAFE, *LASER],
+    "spectrometer": [WHO, *SPECTROMETER],
+    "attenuator": [WHO, *ATTENUATOR],
+    "shutter": [WHO, *SAFE, *SHUTTER],
+    "energy_meter": [WHO, *METER],
+}

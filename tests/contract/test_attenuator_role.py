@@ -23,12 +23,12 @@ def long_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=of_role("attenuator"))
-def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str]:
+def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str, str]:
     return request.param
 
 
 @pytest.fixture
-def bench(model: tuple[DriverEntry, str]) -> RoleBench:
+def bench(model: tuple[DriverEntry, str, str]) -> RoleBench:
     return RoleBench(*model, timeout_s=TIMEOUT_S)
 
 
@@ -56,7 +56,7 @@ def shown(bench: RoleBench) -> float:
     return float(bench.world.beam.transmission(np.array([bench.now_ns()]))[0])
 
 
-def test_says_who_it_is(bench: RoleBench, model: tuple[DriverEntry, str]) -> None:
+def test_says_who_it_is(bench: RoleBench, model: tuple[DriverEntry, str, str]) -> None:
     identity = plate(bench).identify()
     assert identity.serial == SERIAL_NUMBER[model[0].model]
     assert model[0].matches(f"{identity.maker},{identity.model}")
@@ -263,6 +263,15 @@ def test_a_plate_that_lost_its_power_is_told_before_it_turns(bench: RoleBench) -
         plate(bench).move_to(10.0)
     assert "off in between" in told.value.hardware_state
     assert shown(bench) == before
+
+
+def test_a_plate_that_lost_its_power_does_not_tell_an_angle(bench: RoleBench) -> None:
+    """Its counter is zero wherever it stands."""
+    plate(bench).prepare()
+    plate(bench).move_to(30.0)
+    wire(bench).power_cycle(bench.now_ns())
+    with pytest.raises(InstrumentError, match="was left at 30"):
+        plate(bench).angle_deg()
 
 
 def test_a_plate_too_hot_to_turn_is_told(bench: RoleBench) -> None:

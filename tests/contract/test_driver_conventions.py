@@ -1,14 +1,17 @@
 """What PyMeasure asks of every driver, and what this project asks on top."""
 
+import ast
 import re
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
 from pymeasure.instruments import Channel, Instrument
 from pymeasure.instruments.common_base import CommonBase, DynamicProperty
 
+import drivers
 from drivers import registry
-from drivers.errors import ConfigError
+from drivers.errors import ConfigError, InstrumentError
 
 ENTRIES = {entry.model: entry for entry in registry.entries()}
 CLASSES = [entry.build for entry in ENTRIES.values() if entry.build is not None]
@@ -31,6 +34,21 @@ def own_properties(cls):
 
 
 PROPERTIES = [pytest.param(member, id=name) for cls in CLASSES for name, member in own_properties(cls)]
+
+
+def errors_of_instruments():
+    """Every place in a driver that makes an error of an instrument: file and line, keywords given."""
+    families = {cls.__name__ for cls in (InstrumentError, *InstrumentError.__subclasses__())}
+    for path in sorted(Path(drivers.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in families:
+                yield f"{path.name}:{node.lineno}", {keyword.arg for keyword in node.keywords}
+
+
+def test_every_error_of_an_instrument_says_where_and_what_to_do_next():
+    found = dict(errors_of_instruments())
+    assert len(found) > 50
+    assert not {place for place, told in found.items() if not {"where", "next_step"} <= told}
 
 
 def test_the_three_models_of_the_bench_are_found():

@@ -31,12 +31,12 @@ def long_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=of_role("energy_meter"))
-def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str]:
+def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str, str]:
     return request.param
 
 
 @pytest.fixture
-def bench(model: tuple[DriverEntry, str]) -> RoleBench:
+def bench(model: tuple[DriverEntry, str, str]) -> RoleBench:
     return RoleBench(*model, timeout_s=TIMEOUT_S)
 
 
@@ -81,7 +81,7 @@ def ratios(bench: RoleBench, readings: Sequence[EnergyReading]) -> list[float]:
     return found
 
 
-def test_says_who_it_is(bench: RoleBench, model: tuple[DriverEntry, str]) -> None:
+def test_says_who_it_is(bench: RoleBench, model: tuple[DriverEntry, str, str]) -> None:
     identity = meter(bench).identify()
     assert model[0].matches(f"{identity.maker},{identity.model}")
     assert identity.serial
@@ -248,7 +248,7 @@ def test_an_answer_that_comes_late_is_not_taken_for_another(bench: RoleBench) ->
     assert np.abs(found / np.median(found) - 1).max() < NOISE
 
 
-def test_an_answer_that_comes_twice_is_not_taken_for_the_next(bench: RoleBench, model: tuple[DriverEntry, str]) -> None:
+def test_an_answer_that_comes_twice_is_not_taken_for_the_next(bench: RoleBench, model: tuple[DriverEntry, str, str]) -> None:
     if model[1] != LINE:
         pytest.skip("what arrives on this link belongs to one message")
     prepare(bench)

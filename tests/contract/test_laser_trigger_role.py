@@ -16,12 +16,12 @@ PROMPT_S = 0.02  # by when a command has been executed
 
 
 @pytest.fixture(params=of_role("laser_trigger"))
-def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str]:
+def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str, str]:
     return request.param
 
 
 @pytest.fixture
-def bench(model: tuple[DriverEntry, str]) -> RoleBench:
+def bench(model: tuple[DriverEntry, str, str]) -> RoleBench:
     return RoleBench(*model)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from faces import IN_PROCESS, SERVED
 from role_bench import LINE, MS, RAW_USB, RoleBench
 
 from drivers.errors import InstrumentError, LinkTimeout
@@ -14,9 +15,12 @@ from sim_instruments.world import FaultyCable
 EDGES = ExposureProgram(500_000, "external_edge")
 
 
-@pytest.fixture(params=[RAW_USB, LINE], ids=["raw-usb", "line"])
+LINKS = {"raw-usb": (RAW_USB, IN_PROCESS), "line": (LINE, IN_PROCESS), "served": (LINE, SERVED)}
+
+
+@pytest.fixture(params=LINKS.values(), ids=LINKS)
 def bench(request: pytest.FixtureRequest) -> RoleBench:
-    return RoleBench(find("ocean-usb4000"), request.param)
+    return RoleBench(find("ocean-usb4000"), *request.param)
 
 
 def edges(bench: RoleBench, count: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from faces import FACES, IN_PROCESS, SERVED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from role_bench import FACTS, FIRST_LINE, GPIB, LIMITS, LINE, MS, STATES, US, RoleBench, State, of_role
@@ -214,17 +215,18 @@ def test_off_in_front_of_an_answer_leaves_an_armed_link_that_is_believed_again(r
 # --- all three at once
 
 
-def live_bench() -> RoleBench:
+def live_bench(face: str) -> RoleBench:
     """20 V on, pulses at 1 kHz, an exposure at every pulse."""
-    bench = RoleBench()
+    bench = RoleBench(face=face)
     STATES["spectrometer"]["armed"](bench)
     STATES["voltage_source"]["holding"](bench)
     STATES["laser_trigger"]["bursting"](bench)
     return bench
 
 
-def test_off_reaches_all_before_any_is_asked_and_light_goes_first() -> None:
-    bench = live_bench()
+@pytest.mark.parametrize("face", FACES)
+def test_off_reaches_all_before_any_is_asked_and_light_goes_first(face: str) -> None:
+    bench = live_bench(face)
     start = len(bench.log)
     assert make_safe(bench.instruments).safe
     first_three = ("laser_trigger", "voltage_source", "spectrometer")
@@ -235,8 +237,9 @@ def test_off_reaches_all_before_any_is_asked_and_light_goes_first() -> None:
 
 
 @pytest.mark.parametrize("silent", ROLES)
-def test_one_that_never_answers_does_not_keep_the_others_on(silent: str) -> None:
-    bench = live_bench()
+@pytest.mark.parametrize("face", FACES)
+def test_one_that_never_answers_does_not_keep_the_others_on(face: str, silent: str) -> None:
+    bench = live_bench(face)
     bench.wires[silent].lose = 10**9
     report = make_safe(bench.instruments)
     off_ns = bench.now_ns()
@@ -268,10 +271,11 @@ ACTS: dict[str, Callable[[RoleBench], object]] = {
 }
 
 
-@given(st.lists(st.sampled_from(sorted(ACTS)), max_size=10))
+@pytest.mark.parametrize("face", FACES)
+@given(acts=st.lists(st.sampled_from(sorted(ACTS)), max_size=10))
 @settings(max_examples=20, deadline=None, derandomize=True)
-def test_whatever_was_done_before_off_is_off(acts: list[str]) -> None:
-    bench = RoleBench(timeout_s=TIMEOUT_S)
+def test_whatever_was_done_before_off_is_off(face: str, acts: list[str]) -> None:
+    bench = RoleBench(face=face, timeout_s=TIMEOUT_S)
     for act in acts:
         try:
             ACTS[act](bench)
@@ -392,9 +396,10 @@ def test_the_wrong_instrument_at_a_resource_is_refused_untouched(role: str, mode
     assert bench.pulses_since(0) == {}
 
 
-@pytest.mark.parametrize("resource", [GPIB, LINE])
-def test_garbage_in_an_answer_is_never_a_value(resource: str) -> None:
-    bench = RoleBench(next(entry for entry in entries() if entry.role == "voltage_source"), resource, timeout_s=TIMEOUT_S)
+@pytest.mark.parametrize(("resource", "face"), [(GPIB, IN_PROCESS), (LINE, IN_PROCESS), (LINE, SERVED)])
+def test_garbage_in_an_answer_is_never_a_value(resource: str, face: str) -> None:
+    entry = next(entry for entry in entries() if entry.role == "voltage_source")
+    bench = RoleBench(entry, resource, face, timeout_s=TIMEOUT_S)
     bench.source.prepare(LIMITS)
     bench.source.load(HoldLevel(20.0))
     bench.source.arm()

@@ -24,6 +24,9 @@ PREPARE = [
 ]
 
 
+LIMIT = ("CURR?", "+1.00000000E-03")
+
+
 def prepared(*pairs):
     """A driver that has been through prepare(), and what is expected after that."""
     return expected_protocol(ScpiSupply, [*PREPARE, *pairs])
@@ -35,7 +38,7 @@ def reading(voltage_v, current_a):
 
 def armed_at(level_v, *readings, on="1"):
     asked = [pair for values in readings for pair in reading(*values)]
-    return [(f"VOLT {level_v:g}", None), ("VOLT?", f"{level_v:g}"), ("OUTP ON", None), ("OUTP?", on), *asked]
+    return [(f"VOLT {level_v:g}", None), ("VOLT?", f"{level_v:g}"), LIMIT, ("OUTP ON", None), ("OUTP?", on), *asked]
 
 
 # --- properties
@@ -200,6 +203,16 @@ def test_a_level_beyond_the_supply_is_told_before_the_output_goes_on():
         inst.prepare(LIMITS)
         inst.load(HoldLevel(20.0))
         with pytest.raises(ReadbackMismatch):
+            inst.arm()
+
+
+@pytest.mark.parametrize("limit", ["+1.00000000E+00", "0", "nan"])
+def test_a_current_limit_that_is_not_the_prepared_one_keeps_the_output_off(limit):
+    """As of a supply that was switched off and on."""
+    with prepared(("VOLT 20", None), ("VOLT?", "20"), ("CURR?", limit), OFF) as inst:
+        inst.prepare(LIMITS)
+        inst.load(HoldLevel(20.0))
+        with pytest.raises(ReadbackMismatch, match="limits its current"):
             inst.arm()
 
 

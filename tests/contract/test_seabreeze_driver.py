@@ -309,6 +309,30 @@ def test_a_read_that_never_returns_is_reported_and_nothing_hangs(
     assert spectrometer.read_safe().safe
 
 
+def test_a_mode_that_was_not_taken_is_not_told_as_safe(spectrometer: SeabreezeSpectrometer, fake: FakeSpectrometer) -> None:
+    spectrometer.prepare()
+    works, fake.trigger_mode = fake.trigger_mode, failing  # type: ignore[method-assign]
+    spectrometer.make_safe()
+    told = spectrometer.read_safe()
+    assert not told.safe
+    assert "cable" in told.detail
+    fake.trigger_mode = works  # type: ignore[method-assign]
+    spectrometer.make_safe()
+    assert spectrometer.read_safe().safe
+
+
+def failing(*_: Any) -> Any:
+    raise SeaBreezeError("cable pulled out")
+
+
+def test_a_library_that_fails_while_it_is_asked_is_an_error_of_ours(
+    spectrometer: SeabreezeSpectrometer, fake: FakeSpectrometer
+) -> None:
+    fake.wavelengths = failing  # type: ignore[method-assign]
+    with pytest.raises(InstrumentError, match="could not be asked: cable pulled out"):
+        spectrometer.prepare()
+
+
 def test_closing_ends_the_connection(fake: FakeSpectrometer) -> None:
     spectrometer, closable = open_it()
     armed(spectrometer, fake)

@@ -10,6 +10,7 @@ from drivers.errors import InstrumentError
 from drivers.link import LinkState
 from drivers.registry import DriverEntry
 from drivers.roles import Shutter
+from rig.safety import make_safe
 from sim_instruments import visa_library
 from sim_instruments.thorlabs_sc10 import Sc10Persona
 
@@ -25,12 +26,12 @@ def long_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=of_role("shutter"))
-def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str]:
+def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str, str]:
     return request.param
 
 
 @pytest.fixture
-def bench(model: tuple[DriverEntry, str]) -> RoleBench:
+def bench(model: tuple[DriverEntry, str, str]) -> RoleBench:
     return RoleBench(*model, timeout_s=TIMEOUT_S)
 
 
@@ -60,7 +61,7 @@ def opened(bench: RoleBench) -> None:
     assert shown(bench) == 1.0
 
 
-def test_says_who_it_is(bench: RoleBench, model: tuple[DriverEntry, str]) -> None:
+def test_says_who_it_is(bench: RoleBench, model: tuple[DriverEntry, str, str]) -> None:
     identity = shutter(bench).identify()
     assert model[0].matches(f"{identity.maker},{identity.model}")
 
@@ -295,6 +296,16 @@ def test_a_controller_that_says_nothing_any_more_is_told(bench: RoleBench) -> No
         shutter(bench).make_safe()
     with pytest.raises(InstrumentError):
         shutter(bench).read_safe()
+
+
+def test_a_mute_controller_keeps_nobody_waiting_for_long(model: tuple[DriverEntry, str, str]) -> None:
+    """Whoever goes safe waits for it before anything is said."""
+    bench = RoleBench(*model)  # with the patience of a real bench
+    opened(bench)
+    wire(bench).lose = 10_000
+    asked_ns = bench.now_ns()
+    assert not make_safe({"shutter": shutter(bench)}).safe
+    assert bench.now_ns() - asked_ns < 4e9
 
 
 def test_what_is_open_is_never_told_as_safe(bench: RoleBench) -> None:

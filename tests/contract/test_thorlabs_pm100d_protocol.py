@@ -24,8 +24,10 @@ REST = [
     *[("SENS:ENER:REF:STAT 0", None), ("SENS:ENER:REF:STAT?", "0"), ("STAT:OPER:PTR 512", None), ("STAT:OPER:PTR?", "512")],
     *[("STAT:OPER:NTR 0", None), ("STAT:OPER:NTR?", "0"), ("CONF:ENER", None), ("CONF?", "ENER")],
 ]
-PREPARE = [*BEGIN, HEAD, *WAVELENGTH, *LOSS, *RESPONSIVITY, *RANGE, *REST, NO_ERROR]
-START = [("ABOR;:STAT:OPER?", "0"), ("INIT", None)]
+STILL_ON = ("*ESR?", "0")
+END = [NO_ERROR, STILL_ON]
+PREPARE = [*BEGIN, HEAD, *WAVELENGTH, *LOSS, *RESPONSIVITY, *RANGE, *REST, *END]
+START = [STILL_ON, ("ABOR;:STAT:OPER?", "0"), ("INIT", None)]
 
 
 def steps_until(*last):
@@ -58,6 +60,7 @@ def test_settings(name, value, setting, question, answer):
     ("name", "question", "answer", "value"),
     [
         ("function", "CONF?", "ENER", "ENER"),
+        ("event_status", "*ESR?", "128", 128),
         ("operation_event", "STAT:OPER?", "512", 512),
         ("operation_condition", "STAT:OPER:COND?", "288", 288),
         ("energy_j", "MEAS:ENER?", "4.012345E-07", 4.012345e-7),
@@ -112,7 +115,7 @@ def test_a_range_that_was_rounded_down_is_asked_for_again_until_it_holds_the_ene
         *[("SENS:ENER:RANG:UPP 8.891397E-06", None), ("SENS:ENER:RANG:UPP?", "1.000000E-06")],
         *[("SENS:ENER:RANG:UPP 1.581139E-05", None), ("SENS:ENER:RANG:UPP?", "1.000000E-05")],
     ]
-    with expected_protocol(Pm100d, [*steps_until(*tries), *REST, NO_ERROR]) as inst:
+    with expected_protocol(Pm100d, [*steps_until(*tries), *REST, *END]) as inst:
         assert inst.prepare(400.0, 5.0).range_uj == pytest.approx(10.0)
 
 
@@ -152,7 +155,7 @@ def test_heads_that_are_none_or_unknown_are_refused(sensor, code):
 
 def test_the_responsivity_of_a_head_that_fixes_it_is_left_alone():
     sensor = ("SYST:SENS:IDN?", '"ES120C","1","01-Jan-2030",3,2,34')
-    dialogue = [*BEGIN, sensor, *WAVELENGTH, *LOSS, *RANGE, *REST, NO_ERROR]
+    dialogue = [*BEGIN, sensor, *WAVELENGTH, *LOSS, *RANGE, *REST, *END]
     with expected_protocol(Pm100d, dialogue) as inst:
         assert inst.prepare(400.0, 0.5).head == "ES120C"
 
@@ -180,7 +183,7 @@ def test_a_setting_that_is_not_as_set_is_a_mismatch(last):
 
 def test_errors_while_preparing_are_told_and_nothing_is_measured():
     error = ("SYST:ERR?", '-221,"Settings conflict"')
-    with expected_protocol(Pm100d, [*PREPARE[:-1], error, NO_ERROR]) as inst:
+    with expected_protocol(Pm100d, [*PREPARE[:-2], error, NO_ERROR]) as inst:
         with pytest.raises(InstrumentError, match="-221 Settings conflict"):
             inst.prepare(400.0, 0.5)
         with pytest.raises(InstrumentError, match="not prepared"):
@@ -213,6 +216,23 @@ def test_an_overload_is_no_energy(answer):
         inst.prepare(400.0, 0.5)
         with pytest.raises(InstrumentError, match="range of 1 uJ"):
             inst.measure(1.0)
+
+
+def test_one_that_was_switched_off_and_on_while_it_was_prepared_is_not_prepared():
+    with expected_protocol(Pm100d, [*PREPARE[:-1], ("*ESR?", "128")]) as inst:
+        with pytest.raises(InstrumentError, match="switched off and on"):
+            inst.prepare(400.0, 0.5)
+        with pytest.raises(InstrumentError, match="not prepared"):
+            inst.measure(1.0)
+
+
+def test_one_that_was_switched_off_and_on_since_measures_nothing():
+    """Its wavelength and range are its own again: every energy would be wrong by the slope of its calibration."""
+    with expected_protocol(Pm100d, [*PREPARE, ("*ESR?", "128")]) as inst:
+        inst.prepare(400.0, 0.5)
+        for why in ("switched off and on", "not prepared"):
+            with pytest.raises(InstrumentError, match=why):
+                inst.measure(1.0)
 
 
 def test_without_preparation_nothing_is_sent():

@@ -17,12 +17,12 @@ READING_V = 0.03  # read noise is 4 mV rms in the 20 V range
 
 
 @pytest.fixture(params=of_role("voltage_source"))
-def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str]:
+def model(request: pytest.FixtureRequest) -> tuple[DriverEntry, str, str]:
     return request.param
 
 
 @pytest.fixture
-def bench(model: tuple[DriverEntry, str]) -> RoleBench:
+def bench(model: tuple[DriverEntry, str, str]) -> RoleBench:
     return RoleBench(*model)
 
 

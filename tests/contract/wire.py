@@ -26,9 +26,7 @@ class Wire:
     lost_ns   when a lost reply is foretold for; None where whoever carries it cannot know that it is lost
     """
 
-    def __init__(
-        self, persona: Persona, role: str, log: list[tuple[str, bytes]], *, lost_ns: int | None = NEVER_NS
-    ) -> None:
+    def __init__(self, persona: Persona, role: str, log: list[tuple[str, bytes]], *, lost_ns: int | None = NEVER_NS) -> None:
         self.persona = persona
         self.role = role
         self.log = log
@@ -97,7 +95,10 @@ class Wire:
 
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         if not self._line:
-            return self.persona.take(max_bytes, t_ns)
+            promised_ns = self.persona.reply_ready_ns(t_ns)
+            data, ended = self.persona.take(max_bytes, t_ns)
+            assert data or promised_ns is None or promised_ns > t_ns, f"{self.role} gives nothing of the reply that it has"
+            return data, ended
         ready_ns, reply = self._line.popleft()
         if ready_ns > t_ns or len(reply) > max_bytes:
             count = 0 if ready_ns > t_ns else max_bytes

@@ -393,7 +393,7 @@ def test_an_interrupt_behind_a_question_leaves_doubt() -> None:
     manager.close()
 
 
-SAFING_FILES = ("safety.py", "runner.py", "frames.py", "link.py")
+SAFING_FILES = ("safety.py", "steps.py", "runner.py", "frames.py", "link.py")
 
 
 class Interrupter:

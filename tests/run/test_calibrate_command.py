@@ -1,5 +1,6 @@
 """`rig calibrate fluence` at the terminal: what is stored, what is said, what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,34 @@ def test_a_calibration_needs_a_folder_that_exists(desk: Desk) -> None:
     said = desk.rig("calibrate", "fluence", "--out", "nowhere/c.toml")
     assert said.code == 2
     assert "nowhere" in said.err
+
+
+def test_the_calibration_before_is_kept_under_its_date(desk: Desk) -> None:
+    words = ("calibrate", "fluence", "--pulses", "6", "--points", "14", "--out", "c.toml")
+    assert desk.rig(*words).code == 0
+    first = re.sub(r'calibrated_at = ".{19}', 'calibrated_at = "1999-12-31T23:59:58', Path("c.toml").read_text("utf-8"))
+    Path("c.toml").write_text(first, "utf-8")
+    said = desk.rig(*words)
+    assert said.code == 0
+    assert Path("c_19991231T235958.toml").read_text("utf-8") == first
+    assert "c_19991231T235958.toml" in said.out
+    assert "of 14 angles, where the beam is nearly dark" in said.out
+
+
+def test_a_rehearsal_never_replaces_what_was_measured(desk: Desk) -> None:
+    words = ("calibrate", "fluence", "--pulses", "6", "--points", "14", "--out", "c.toml")
+    assert desk.rig(*words).code == 0
+    measured = Path("c.toml").read_text("utf-8").replace("simulated = true", "simulated = false")
+    Path("c.toml").write_text(measured, "utf-8")
+    said = desk.rig(*words)
+    assert said.code == 2
+    assert "[measured-before]" in said.err
+    assert Path("c.toml").read_text("utf-8") == measured
+
+
+def test_another_file_is_never_overwritten(desk: Desk) -> None:
+    Path("c.toml").write_text("notes = 1\n", "utf-8")
+    said = desk.rig("calibrate", "fluence", "--out", "c.toml")
+    assert said.code == 2
+    assert "[not-a-calibration]" in said.err
+    assert Path("c.toml").read_text("utf-8") == "notes = 1\n"

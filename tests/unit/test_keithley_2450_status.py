@@ -60,7 +60,9 @@ def test_each_log_event_of_a_block_has_its_number(kind: str, code: int) -> None:
 
 
 def test_a_model_that_fails_says_so_by_its_own_event() -> None:
-    bench = Bench("SOUR:LIST:VOLT 0,1", "SOUR:SWE:VOLT:LIST 1,0", "SOUR:CONF:LIST:DEL 'VoltCustomSweepList'", "SYST:CLE", "INIT")
+    bench = Bench(
+        "SOUR:LIST:VOLT 0,1", "SOUR:SWE:VOLT:LIST 1,0", "SOUR:CONF:LIST:DEL 'VoltCustomSweepList'", "SYST:CLE", "INIT"
+    )
     bench.run(S)
     assert [bench.ask("SYST:EVEN:NEXT?").split(",")[0] for _ in range(3)] == ["2731", "2790", "2730"]
 

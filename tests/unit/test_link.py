@@ -205,6 +205,35 @@ def test_device_clear_only_where_the_link_has_one(resource: str, clears: int) ->
     assert "opened" not in device.log
 
 
+def test_a_late_code_or_status_is_not_taken_for_the_fence() -> None:
+    """They are small numbers; the fence's have three digits."""
+    for late in (b"1\n", b"4\n", b"5\n", b"64\n"):
+        device = Device({b"SLOW?": [(2_100 * MS, late)], **{key: SLOW[key] for key in (b"V?",)}})
+        link = doubtful(device, SOCKET)
+        link.resync(fence(link))
+        assert device.log.count("opened") == 0
+        assert ask(link, "V?") == "20.0"
+
+
+def test_what_a_line_still_holds_after_it_was_opened_anew_is_dropped() -> None:
+    """The first proof leaves a line half read; on the new connection the rest of it comes first."""
+    device = Device(SLOW)
+    link = doubtful(device, SERIAL)
+    proofs = 0
+
+    def prove() -> None:
+        nonlocal proofs
+        proofs += 1
+        if proofs == 1:
+            device.coming += [(device.clock.t_ns, b"what nobody asked for\n"), (device.clock.t_ns, b"and more\n")]
+            raise LinkDesync("no")
+        fence(link)()
+
+    link.resync(prove)
+    assert link.state is LinkState.READY
+    assert ask(link, "V?") == "20.0"
+
+
 def test_what_cannot_be_proved_at_once_is_tried_on_a_new_connection() -> None:
     device = Device(SLOW)
     link = doubtful(device, SOCKET)

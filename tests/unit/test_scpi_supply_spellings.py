@@ -1,7 +1,7 @@
 """How programs for single-output supplies of known makers say it: units, channel lists, APPLy, protection, memory."""
 
 import pytest
-from test_scpi_supply_persona import MS, NO_ERROR, Bench
+from scpi_supply_bench import MS, NO_ERROR, Bench
 
 
 def told(*messages: str, ask: str) -> str:
@@ -90,5 +90,7 @@ def test_a_recalled_level_comes_with_the_output_off() -> None:
 
 
 def test_programs_that_lock_the_panel_and_write_on_the_display_are_not_refused() -> None:
-    said = told("SYST:REM", "SYST:RWL", "SYST:LOC", "SYST:BEEP", "DISP OFF", "DISP:TEXT 'run'", "DISP:TEXT:CLE", ask="SYST:ERR?")
+    said = told(
+        "SYST:REM", "SYST:RWL", "SYST:LOC", "SYST:BEEP", "DISP OFF", "DISP:TEXT 'run'", "DISP:TEXT:CLE", ask="SYST:ERR?"
+    )
     assert said == NO_ERROR

@@ -246,6 +246,27 @@ def test_an_endless_wait_that_nobody_can_end_raises(monkeypatch: pytest.MonkeyPa
         talk.resource.read_raw()
 
 
+class Boaster(Scripted):
+    """Has a reply at any time, and never gives any of it."""
+
+    def reply_ready_ns(self, t_ns: int) -> int | None:
+        return t_ns
+
+    def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
+        return b"", False
+
+
+@pytest.mark.parametrize("settings", [{}, {"read_termination": "\n"}], ids=["raw", "lines"])
+def test_a_reply_that_is_foretold_for_now_and_does_not_come_raises_and_is_not_waited_for_without_end(
+    settings: dict[str, str],
+) -> None:
+    talk = Talk(SOCKET, **settings)
+    talk.stage.personas[SOCKET] = boaster = Boaster()
+    cast(Any, talk.library)._conversations[talk.resource.session].persona = boaster
+    with pytest.raises(RuntimeError, match="gives nothing of it"):
+        talk.resource.read_raw()
+
+
 # --- why a read ends
 
 
