@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial import Polynomial
@@ -100,8 +101,7 @@ class Spectrograph:
 
         `wavelength_nm` (q,) is evenly spaced, finer than the point-spread function (Gaussian, FWHM 1 nm).
         """
-        away = (self.true_wavelength_nm[window] - wavelength_nm[:, None]) / PSF_FWHM_NM
-        spread = np.exp(-4 * np.log(2) * away**2) * (np.sqrt(4 * np.log(2) / np.pi) / PSF_FWHM_NM)
+        spread = _spread(self.true_wavelength_nm[window].tobytes(), wavelength_nm.tobytes())
         step_nm = wavelength_nm[1] - wavelength_nm[0]
         counts = density @ spread * (step_nm * COUNTS_PER_PHOTON_PER_NM) * self._response[window]
         return counts.astype(np.float32)
@@ -161,3 +161,15 @@ def _nonlinearity() -> tuple[float, ...]:
     relative = 1 + light / FULL_SCALE * (BEND[0] + BEND[1] * light / FULL_SCALE)
     fitted = Polynomial.fit(light * relative, relative, 7).convert()
     return tuple(float(c) for c in fitted.coef)
+
+
+@lru_cache(maxsize=4)
+def _spread(pixel_nm: bytes, wavelength_nm: bytes) -> Floats:
+    """Light per nm of a sharp line at each wavelength (q), as float64 bytes, at each pixel (w): (q, w), read-only.
+
+    Kept, as every bench with the same spectrograph needs the same and it is most of what making a bench takes.
+    """
+    away = (np.frombuffer(pixel_nm) - np.frombuffer(wavelength_nm)[:, None]) / PSF_FWHM_NM
+    spread = np.exp(-4 * np.log(2) * away**2) * (np.sqrt(4 * np.log(2) / np.pi) / PSF_FWHM_NM)
+    spread.flags.writeable = False
+    return spread
