@@ -34,9 +34,11 @@ HAZARDS = ("laser_trigger", "voltage_source", "shutter", "spectrometer")  # the 
 class Unguarded:
     """In the place of a lifeline where the bench is software in the run's own process, whose world ends with it."""
 
+    reach: tuple[str, ...] = ("none: this bench is software in the run's own process, and ends with it",)
+
     def guard(self, bench: Bench, roles: Iterable[str]) -> tuple[str, ...]:
         """Say that there is none."""
-        return ("none: this bench is software in the run's own process, and ends with it",)
+        return self.reach
 
     def beating(self, clock: Clock) -> Clock:
         """Return the clock as it is."""
@@ -78,6 +80,7 @@ class Lifeline:
 
     def __init__(self, clock: Clock, silence_s: float) -> None:
         self.silence_s = silence_s
+        self.reach: tuple[str, ...] = ()  # how the guard can reach each instrument, once it guards
         self._clock = clock
         self._owner = threading.get_ident()
         self._ready: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
@@ -114,7 +117,8 @@ class Lifeline:
         if reach is None:
             raise _cannot_guard(f"The guard process did not get ready within {START_S:g} s.")
         who = f"process {self._process.pid}; off when the run's process ends, or hangs for {self.silence_s:g} s"
-        return (who, *reach)
+        self.reach = (who, *reach)
+        return self.reach
 
     def beating(self, clock: Clock) -> Clock:
         """Return a clock whose every look and wait is a sign of life."""

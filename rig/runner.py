@@ -125,6 +125,8 @@ class Runner:
         reason, fault = FinishReason.DONE, None
         try:
             try:
+                for line in self.lifeline.reach:
+                    self._log(f"guard: {line}")
                 self._run_blocks(blocks, compile_one, integration_ns)
                 if self.stop.requested:
                     reason = FinishReason.STOPPED

@@ -281,8 +281,7 @@ class Session:
         beam = opened.instruments.beam(self.bench)
         try:
             require_calibrated(self.bench, serials(opened.instruments, None), simulated=self.simulated)
-            guarded = opened.lifeline.guard(self.bench, self.bench.roles())
-            for line in guarded:
+            for line in opened.lifeline.guard(self.bench, self.bench.roles()):
                 observe(Progress(RunState.PREPARING, 0, what.planned_shots, f"guard: {line}"))
             info, meter = prepare(opened.instruments, self.bench, beam)
             require_calibrated(self.bench, serials(opened.instruments, meter), simulated=self.simulated)
@@ -298,8 +297,6 @@ class Session:
                 # even a meter that follows every pulse of a run this long gives no more
                 energy_capacity=0 if energy is None else readings + round(energy.rate_hz * what.price.duration_s * 1.1),
             )
-            for line in guarded:
-                runfile.log(opened.clock.now_ns(), f"guard: {line}")
         except BaseException as error:
             opened.instruments.go_safe(error)
             opened.lifeline.release()
