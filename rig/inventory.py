@@ -41,6 +41,7 @@ def resources(manager: ResourceManager, bench: Bench | None, *, ask: bool) -> tu
     """Return the resources there are, those of the bench file too, and what the VISA library has warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)  # a socket that pyvisa-py's search forgets is no news to a user
         listed = list(manager.list_resources("?*"))
     warned = list(dict.fromkeys(str(warning.message).strip() for warning in caught))
     roles = {} if bench is None else {getattr(bench, role).resource: role for role in bench.roles()}

@@ -218,6 +218,7 @@ class Session:
         ConfigError, CompileError, RefusedError  the run was refused, nothing was switched on
         InstrumentError                          an instrument cannot be opened or prepared; everything is off again
         RecordError                              the run file cannot be made or finished
+        KeyboardInterrupt                        Ctrl-C during the run; everything is off and saved, a note says where
         """
         sequence = self.sequence(source)
         what = self.plan(sequence)
@@ -225,9 +226,14 @@ class Session:
         stop = stop or StopRequest()
         opened = self._open(self.bench.roles())
         try:
-            return self._run(sequence, what, opened, observe, stop)
+            result = self._run(sequence, what, opened, observe, stop)
         finally:
             opened.close()
+        fault = result.outcome.fault
+        if fault is not None and not isinstance(fault, Exception):  # who loops over runs must not start the next one
+            fault.add_note(f"The run was ended: {result.outcome.safe}. What it has is in {result.path}.")
+            raise fault
+        return result
 
     def calibrate_fluence(
         self,

@@ -13,7 +13,9 @@ import pytest
 from desk import MODES, Desk, kept, told
 from test_command_line import sequence
 
+from rig import OnOff, Session
 from rig.runfile import open_run
+from rig.runner import Progress
 
 # --- stops ------------------------------------------------------------------------------------------------------------
 
@@ -137,3 +139,22 @@ def test_a_terminal_that_closes(desk: Desk) -> None:
         process.send_signal(signal.SIGHUP)
         assert process.wait(timeout=30) == 3
     assert kept("stopped").count > 200
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_in_a_script_ends_the_run_and_is_passed_on(tmp_path: Path, ending: type[BaseException]) -> None:
+    """Without the command line's signal handling, as in a notebook."""
+    session = Session(out=tmp_path)
+
+    def observe(progress: Progress) -> None:
+        if progress.shots_done > 100:
+            raise ending
+
+    with pytest.raises(ending) as raised:
+        session.run(OnOff(cycles=1, on_time_s=0.2, off_time_s=0.2), observe=observe)
+    [path] = tmp_path.glob("*.h5")
+    assert session.world.terminal.record.voltage_v[-1] == 0.0
+    assert open_run(path).count > 100
+    [note] = raised.value.__notes__
+    assert str(path) in note
+    assert "voltage source: confirmed by read-back" in note
