@@ -178,7 +178,8 @@ class Keithley2400Persona:
         """
         if self._out:
             return self._out[0][0]
-        if not self._foretold:
+        overdue = self._forecast_ns is not None and self._forecast_ns <= t_ns  # what was foretold was lost meanwhile (-410)
+        if not self._foretold or overdue:
             self._forecast_ns = self._foretell()
             self._foretold = True
         return self._forecast_ns

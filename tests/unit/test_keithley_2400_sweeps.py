@@ -337,3 +337,14 @@ def test_opc_tells_the_end_of_a_run(bench: Bench) -> None:
     assert bench.persona.serial_poll(bench.now_ns) & 32 == 0
     assert bench.ask("*ESR?") == "1"
     assert bench.ask("FETC?").count(",") == 10 * 5 - 1
+
+
+def test_a_reply_that_was_foretold_and_then_interrupted_is_foretold_no_more(bench: Bench) -> None:
+    """The next message discards it before anybody has read it."""
+    persona = bench.persona
+    persona.receive(b"*IDN?\n", 0)
+    assert persona.reply_ready_ns(0) == MS
+    persona.receive(b"*RST\n", 0)
+    assert persona.reply_ready_ns(0) == MS
+    bench.run(7 * MS)
+    assert persona.reply_ready_ns(bench.now_ns) is None
