@@ -39,7 +39,7 @@ class ItoLibrary:
     ValueError   ITO_RIG_CLOCK is neither "paced" nor "stepped"
     """
 
-    def __new__(cls, library_path: str | LibraryPath = "") -> VisaLibraryBase:  # type: ignore[misc]
+    def __new__(cls, library_path: str | LibraryPath = "") -> VisaLibraryBase:  # type: ignore[misc] - PyVISA calls the class for a library, ours has two parts
         """Return the library of a bench; PyVISA passes what stands before the @."""
         path = Path(library_path).resolve() if library_path else None
         if str(path) not in _libraries:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import IO, Any, cast
 
 from pyvisa import ResourceManager
@@ -179,8 +180,7 @@ def round_trips() -> None:
 def cpu_s(pid: int) -> float:
     """CPU time of a process (s); Linux only."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123
-            fields = file.read().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     except OSError:
         return float("nan")
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -189,22 +189,22 @@ def cpu_s(pid: int) -> float:
 def triggered_frames(duration_s: float, rate_hz: float) -> None:
     clock = MonotonicClock()
     with served() as (addresses, pid):
-        time.sleep(1.0)  # noqa: TID251
+        clock.sleep(1.0)
         before, began = cpu_s(pid), time.perf_counter()
-        time.sleep(5.0)  # noqa: TID251
+        clock.sleep(5.0)
         print(f"idle: {(cpu_s(pid) - before) / (time.perf_counter() - began):.1%} of a core")
         manager = ResourceManager("@py")
         trigger, trigger_link = find("srs-dg645").connect(manager, addresses["laser_trigger"]["resource"], clock)
         spectrometer, spectrometer_link = find("ocean-fx").connect(manager, addresses["spectrometer"]["resource"], clock)
         try:
-            report(trigger, spectrometer, pid, round(duration_s * rate_hz), rate_hz)
+            report(trigger, spectrometer, pid, clock, round(duration_s * rate_hz), rate_hz)
         finally:
             for link in (trigger_link, spectrometer_link):
                 link.close()
             manager.close()
 
 
-def report(trigger: Any, spectrometer: Any, pid: int, shots: int, rate_hz: float) -> None:
+def report(trigger: Any, spectrometer: Any, pid: int, clock: MonotonicClock, shots: int, rate_hz: float) -> None:
     trigger.prepare()
     spectrometer.prepare()
     outputs = tuple(PulseOutput(channel, 0, 10_000, 2.5, False, True) for channel in ("EF", "AB"))
@@ -222,7 +222,7 @@ def report(trigger: Any, spectrometer: Any, pid: int, shots: int, rate_hz: float
         quiet = 0 if len(batch) else quiet + 1
         took = time.perf_counter() - began if len(batch) else took
         if len(batch) < spectrometer.frames_per_request:
-            time.sleep(0.01)  # noqa: TID251
+            clock.sleep(0.01)
     gaps = sum(after - one - 1 for one, after in pairwise(counts))
     print(
         f"{shots} shots at {rate_hz:g} Hz: {len(counts)} frames in {took:.1f} s, {len(counts) / took:.0f}/s, "

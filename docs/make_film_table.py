@@ -12,8 +12,8 @@ import numpy as np
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent / "tests"))
 
-from film.film_rows import PARTS  # noqa: E402
-from film.row import Row  # noqa: E402
+from film.film_rows import PARTS  # noqa: E402 - found only by the path above
+from film.row import Row  # noqa: E402 - as above
 
 COLUMNS = ("quantity", "claim", "paper", "achieved", "acceptance", "verdict", "note")
 

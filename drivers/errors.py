@@ -88,19 +88,19 @@ class LinkTimeout(InstrumentError):  # noqa: N818 - the field's word, and the na
     """No (complete) answer before the deadline; nothing more may be believed until a resync."""
 
 
-class LinkDesync(InstrumentError):  # noqa: N818
+class LinkDesync(InstrumentError):  # noqa: N818 - as above
     """An answer belongs to another question, or bytes came that nobody asked for."""
 
 
-class WrongIdentity(InstrumentError):  # noqa: N818
+class WrongIdentity(InstrumentError):  # noqa: N818 - as above
     """Another model or serial number answers at this resource."""
 
 
-class ComplianceReached(InstrumentError):  # noqa: N818
+class ComplianceReached(InstrumentError):  # noqa: N818 - as above
     """The source limits its current: the film draws more than it should."""
 
 
-class ReadbackMismatch(InstrumentError):  # noqa: N818
+class ReadbackMismatch(InstrumentError):  # noqa: N818 - as above
     """A value read back differs from the value that was set."""
 
 

@@ -18,6 +18,8 @@ from drivers.link import Link, open_link
 from drivers.roles import Identity, Instrument
 
 Role = Literal["voltage_source", "laser_trigger", "spectrometer", "attenuator", "energy_meter", "shutter"]
+HAZARDS: tuple[Role, ...] = ("laser_trigger", "shutter", "voltage_source", "spectrometer")
+"""Roles that can be switched off or closed; light first: without pulses nothing is measured under a falling voltage."""
 
 
 class Closable(Protocol):
@@ -70,6 +72,10 @@ class DriverEntry:
         """Tell whether an *IDN? answer may come from where a bench names this model."""
         return self.claims(idn) or (self.any_identity and match_idn(idn) is None)
 
+    def line_settings(self, resource_name: str) -> Mapping[str, object]:
+        """Return the attributes that the VISA resource needs: those of a serial line if it is one."""
+        return self.serial_line if resource_name.upper().startswith("ASRL") else {}
+
     def require(self, identity: Identity) -> Identity:
         """Return `identity` when it is this model's.
 
@@ -109,8 +115,7 @@ class DriverEntry:
         ------
         InstrumentError  the resource cannot be opened
         """
-        if resource_name.upper().startswith("ASRL"):
-            settings = {**self.serial_line, **settings}
+        settings = {**self.line_settings(resource_name), **settings}
         return open_link(
             resource_manager,
             resource_name,

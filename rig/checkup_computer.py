@@ -6,7 +6,8 @@ from pathlib import Path
 
 from drivers.clock import Clock
 from rig.checkup import Check, Finding, Situation
-from rig.compiler import FRAME_BYTES
+from rig.compiler import frame_bytes
+from rig.instruments import facts
 
 DISK_MB = 16
 SLEEPS, SLEEP_S = 20, 1e-3
@@ -19,7 +20,7 @@ def _disk(situation: Situation) -> Finding:
     folder = situation.folder
     place = folder if folder.is_dir() else _nearest(folder)
     rate_mb_s = written_mb_s(place, situation.wall_clock)
-    needed_mb_s = situation.bench.laser_trigger.rate_hz * FRAME_BYTES / 1e6
+    needed_mb_s = situation.bench.laser_trigger.rate_hz * frame_bytes(facts(situation.bench)) / 1e6
     what = f"{rate_mb_s:.0f} MB/s written and synced in {place}; this bench makes {needed_mb_s:.1f} MB/s"
     details = {"folder": str(place), "needed_mb_s": needed_mb_s, "written_mb": DISK_MB}
     enough = rate_mb_s >= 2 * needed_mb_s

@@ -17,15 +17,15 @@ from pyvisa.errors import VisaIOError
 
 from drivers.clock import MonotonicClock
 from drivers.errors import ConfigError, InstrumentError, WrongIdentity
-from drivers.registry import Closable, DriverEntry, Role, find
+from drivers.registry import HAZARDS, Closable, Role, find
 from drivers.roles import Identity, SafeReadback
 from rig.bench import Bench, default_bench, read_bench
 from rig.config_file import read_document
-from rig.connections import Connections, visa
-from rig.safety import ORDER, Confirmation, SafeReport, make_safe
+from rig.connections import Connections
+from rig.instruments import visa
+from rig.safety import Confirmation, SafeReport, make_safe
 from rig.steps import Step, Walk, side_by_side
 
-HAZARDS = cast(tuple[Role, ...], ORDER)
 IDENTIFY_S = 3.0
 OPENED_AT_MOST = 2  # attempts; what takes no connection costs 2 s each time
 DEFAULT_LIBRARY = "@py"
@@ -244,11 +244,7 @@ class ColdInstrument:
         WrongIdentity    another model answers
         InstrumentError  it does not answer
         """
-        entry: DriverEntry = find(self.place.model, self.place.role)
-        identity: Identity = self._instrument.identify()
-        if not entry.matches(f"{identity.maker},{identity.model},{identity.serial},{identity.firmware}"):
-            raise WrongIdentity(f"{identity} answers; the bench file says {entry.model}.", where=self.place.resource)
-        return identity
+        return find(self.place.model, self.place.role).require(self._instrument.identify())
 
     def close(self) -> None:
         """End the conversation, if there is one."""

@@ -13,8 +13,9 @@ from rich.text import Text
 from rig.bench import Bench, default_bench, read_bench
 from rig.checkup import Check, Finding, Permissions
 from rig.commands import CTRL_C, DONE, FAULT, SIGNALS, STOPPED, UNKNOWN, Command, told_to_stop
-from rig.connections import Connections, visa
+from rig.connections import Connections
 from rig.doctor import Diagnosis, examine
+from rig.instruments import visa
 from rig.inventory import Found, models, resources
 from rig.run_state import StopRequest
 

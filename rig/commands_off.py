@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from drivers.errors import ConfigError, RigError, UnsafeStateError
-from rig.cold_start import HAZARDS, OffReport, hazards_of, switch_off, switch_off_simulated
+from drivers.registry import HAZARDS
+from rig.cold_start import OffReport, hazards_of, switch_off, switch_off_simulated
 from rig.commands import DONE, UNKNOWN, Command, told_to_stop
 from rig.run_state import StopRequest
 from rig.safety import Confirmation

@@ -33,7 +33,6 @@ SOURCE_GUARD_NS = 40_000  # between the source's documented step time and the ne
 STEPPED_SETTLE_MIN_SHOTS = 5  # the source's own time stamps prove an edge to a few shots, so these must be flagged
 BURST_GAP_S = 0.02  # what the host needs between two bursts, for the price only
 ROW_BYTES = 109  # of a frame in the file, besides its pixels
-FRAME_BYTES = 2 * 2136 + ROW_BYTES  # of the default bench's spectrometer
 MAX_SHOTS = 10**8  # a day at 1 kHz
 FILM_HEATING_K_W = 75.0  # R1 + R2 of the film's two thermal resistances, assumed
 
@@ -114,7 +113,7 @@ def plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where
                 "run-too-long",
                 where(("parameters",)),
                 f"{measurement.max_shots(rate_hz):.3g} shots, "
-                f"{measurement.max_shots(rate_hz) * _frame_bytes(facts) / 1e12:.3g} TB; one run may have {MAX_SHOTS:.0e}",
+                f"{measurement.max_shots(rate_hz) * frame_bytes(facts) / 1e12:.3g} TB; one run may have {MAX_SHOTS:.0e}",
             )
         ]
     if reasons:
@@ -371,7 +370,8 @@ def _check_whole_run(compiled: list[Compiled], bench: Bench, where: Where) -> li
     return reasons
 
 
-def _frame_bytes(facts: Facts) -> int:
+def frame_bytes(facts: Facts) -> int:
+    """Price one frame in the file (bytes)."""
     return 2 * facts.pixels + ROW_BYTES
 
 
@@ -396,7 +396,7 @@ def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Benc
     price = Price(
         shots=shots,
         duration_s=sum(one.timeline.duration_ns for one in blocks) * 1e-9 + bursts * gap_s,
-        file_bytes=capacity * _frame_bytes(facts),
+        file_bytes=capacity * frame_bytes(facts),
         dose_j_cm2=sum(
             (one.timeline.shots + len(one.timeline.bursts) * idle_shots) * one.block.fluence_uj_cm2 for one in blocks
         )

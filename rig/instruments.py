@@ -8,7 +8,7 @@ from pyvisa import ResourceManager
 
 from drivers.clock import Clock
 from drivers.errors import InstrumentError, Reason, RefusedError, RigError, WrongIdentity
-from drivers.registry import Closable, DriverEntry, Role, find
+from drivers.registry import HAZARDS, Closable, DriverEntry, Role, find
 from drivers.roles import EnergyMeterInfo, Identity, Shutter, SourceLimits, Spectrometer, SpectrometerInfo, VoltageSource
 from rig.bench import Bench
 from rig.compiler import Facts
@@ -53,7 +53,7 @@ class Instruments:
 
     def safe_ones(self) -> dict[str, SafeInstrument]:
         """Get those that can be switched off or closed, by role."""
-        return {role: instrument for role, instrument in self.by_role.items() if role not in ("attenuator", "energy_meter")}
+        return {role: instrument for role, instrument in self.by_role.items() if role in HAZARDS}
 
     def make_safe(self) -> SafeReport:
         """Everything off, and what each instrument says of it."""

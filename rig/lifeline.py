@@ -13,11 +13,11 @@ import threading
 from collections.abc import Container, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from drivers.clock import Clock, Deadline
 from drivers.errors import InstrumentError, RigError
-from drivers.registry import Role, find
+from drivers.registry import HAZARDS, Role, find
 from rig.bench import Bench
 from rig.off_switch import Hazard
 
@@ -28,7 +28,6 @@ LISTEN_S = 0.05
 START_S = 20.0  # interpreter, PyVISA, drivers and tries of a slow network on a slow disk
 BYE_S = 5.0
 ACTS_AT_MOST_S = 20.0
-HAZARDS = ("laser_trigger", "voltage_source", "shutter", "spectrometer")  # the roles that can be switched off or closed
 
 
 class Unguarded:
@@ -316,12 +315,13 @@ def guard_words(run: Path) -> list[str]:
 
 def _hazards(bench: Bench, roles: Container[str]) -> list[Hazard]:
     found: list[Hazard] = []
-    for role in (role for role in HAZARDS if role in roles):
+    there: list[Role] = [role for role in HAZARDS if role in roles]
+    for role in there:
         section = getattr(bench, role)
-        entry = find(section.model, cast(Role, role))
-        line = entry.serial_line if section.resource.upper().startswith("ASRL") else {}
+        entry = find(section.model, role)
+        line = entry.line_settings(section.resource)
         found.append(Hazard(role, section.model, section.resource, entry.kind.off_message, line))
-    return found
+    return sorted(found, key=lambda hazard: not hazard.off)  # what has to be asked first may be mute: last
 
 
 def _pipe(pipe: Any) -> Any:

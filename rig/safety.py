@@ -9,11 +9,10 @@ from enum import Enum
 from typing import Protocol
 
 from drivers.errors import InstrumentError, UnsafeStateError
+from drivers.registry import HAZARDS
 from drivers.roles import SafeReadback
 from rig.steps import Step, Walk, one_by_one
 
-# light first: without pulses nothing is measured under a wrong voltage while the source goes down
-ORDER = ("laser_trigger", "shutter", "voltage_source", "spectrometer")
 SEND_S = 4.0  # longer than any driver tries to send off, a dead shutter that has to be asked first included
 CONFIRM_S = 5.0  # two lost answers and the link proved anew; more would only put off the alarm
 
@@ -127,7 +126,7 @@ class _GoingSafe:
 
 def _ordered(instruments: Mapping[str, SafeInstrument]) -> list[str]:
     """Roles in the order of going off; what has to be asked before it can be told comes last, as it may be mute."""
-    known = [role for role in ORDER if role in instruments] + [role for role in instruments if role not in ORDER]
+    known = [role for role in HAZARDS if role in instruments] + [role for role in instruments if role not in HAZARDS]
     return sorted(known, key=lambda role: not getattr(instruments[role], "off_message", b"?"))
 
 

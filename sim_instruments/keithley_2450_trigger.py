@@ -86,11 +86,6 @@ class TriggerModel:
         times = [due_ns for due_ns in (self._block_ns, self._background_ns) if due_ns is not None]
         return min(times) if times else None
 
-    @property
-    def awaits_event(self) -> bool:
-        """Get whether it goes on only when an event comes from somewhere."""
-        return self.running and self._block_ns is None
-
     def load(self, blocks: Blocks) -> None:
         """Take over a whole model."""
         self.blocks, self.current = blocks, 0

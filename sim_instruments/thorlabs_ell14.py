@@ -176,10 +176,6 @@ class Ell14Persona:
 
     # --- what happens to it besides bytes -----------------------------------------------------------------------------
 
-    def turn_by_hand(self, by_deg: float, t_ns: int) -> None:
-        """Somebody turns the plate (deg); the counter follows."""
-        self.plate.turn(self.plate.angle_deg(t_ns) + by_deg, t_ns, t_ns)
-
     def power_cycle(self, t_ns: int) -> None:
         """Supply off and on: nothing that was not saved is kept, the counter is 0 where the plate stands."""
         self.plate.stop(t_ns)
