@@ -63,6 +63,10 @@ class PumpBeam:
             self._shutter.close()
             self._open = False
 
+    def was_closed(self) -> None:
+        """Take note that somebody else has closed the shutter: make_safe() of a pause."""
+        self._open = False
+
     def after_burst(self) -> None:
         """Close the shutter of a laser that never stops."""
         if self.runs_free:

@@ -17,6 +17,7 @@ class RunState(Enum):
     ARMED = "armed"
     COLLECTING = "collecting"
     COMMITTING = "committing"
+    PAUSED = "paused, everything off"
     SAFING = "going safe"
     SAFE = "safe"
 
@@ -27,10 +28,26 @@ FORWARD = {
     RunState.LOADING: {RunState.ARMED},
     RunState.ARMED: {RunState.COLLECTING},
     RunState.COLLECTING: {RunState.COMMITTING, RunState.ARMED},
-    RunState.COMMITTING: {RunState.LOADING},
+    RunState.COMMITTING: {RunState.LOADING, RunState.PAUSED},
+    RunState.PAUSED: {RunState.LOADING},
     RunState.SAFING: {RunState.SAFE},
     RunState.SAFE: set[RunState](),
 }
+
+
+class Stage:
+    """Which state a run is in, and every one it was in; only drawn ways are gone."""
+
+    def __init__(self) -> None:
+        self.now = RunState.PREPARING
+        self.passed = [self.now]
+
+    def enter(self, state: RunState) -> None:
+        """Go there; RuntimeError when there is no way, SAFING can be reached from everywhere."""
+        if state is not RunState.SAFING and state not in FORWARD[self.now]:
+            raise RuntimeError(f"no way from {self.now.name} to {state.name}")
+        self.now = state
+        self.passed.append(state)
 
 
 class FinishReason(Enum):
@@ -42,7 +59,7 @@ class FinishReason(Enum):
 
 
 class StopRequest:
-    """Set from a signal handler or another thread; read between two conversations."""
+    """Set from a signal handler or another thread; read between two conversations, and last before anything is switched on."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -53,6 +70,13 @@ class StopRequest:
         if not self.requested:
             self.why = why
             self.requested = True
+
+
+class PauseRequest:
+    """Set and taken back from another thread; heeded between two blocks."""
+
+    def __init__(self) -> None:
+        self.asked = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from rig.measurements.switching_record import SwitchingRecord, reduce_switching_
 from rig.provenance import now_label, program_texts, versions
 from rig.reduction import FrameReducer
 from rig.runfile import RunFile, RunHeader, check_folder, open_run
-from rig.runner import FinishReason, Outcome, Progress, Runner, RunState, StopRequest
+from rig.runner import FinishReason, Outcome, PauseRequest, Progress, Runner, RunState, StopRequest
 from rig.sequence import Measurement, Sequence, slug
 from rig.steps import one_by_one, side_by_side
 
@@ -210,8 +210,9 @@ class Session:
         *,
         observe: Callable[[Progress], None] = lambda progress: None,
         stop: StopRequest | None = None,
+        pause: PauseRequest | None = None,
     ) -> RunResult:
-        """Run a sequence; what happens on the bench is in the result's outcome.
+        """Run a sequence; what happens on the bench is in the result's outcome. Stop and pause may be asked for in another thread.
 
         Raises
         ------
@@ -226,7 +227,7 @@ class Session:
         stop = stop or StopRequest()
         opened = self._open(self.bench.roles())
         try:
-            result = self._run(sequence, what, opened, observe, stop)
+            result = self._run(sequence, what, opened, observe, stop, pause)
         finally:
             opened.close()
         fault = result.outcome.fault
@@ -281,6 +282,7 @@ class Session:
         opened: _Opened,
         observe: Callable[[Progress], None],
         stop: StopRequest,
+        pause: PauseRequest | None,
     ) -> RunResult:
         measurement = cast(Measurement, sequence.parameters)
         rate_hz = self.bench.laser_trigger.rate_hz
@@ -321,6 +323,7 @@ class Session:
             energy=energy,
             walk=opened.instruments.walk,
             lifeline=opened.lifeline,
+            pause=pause,
         )
         known = facts(self.bench)
         outcome = runner.run(
