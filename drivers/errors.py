@@ -104,6 +104,10 @@ class ReadbackMismatch(InstrumentError):  # noqa: N818 - as above
     """A value read back differs from the value that was set."""
 
 
+class InterlockTripped(InstrumentError):  # noqa: N818 - as above
+    """A quantity that is watched is outside its window, missing or too old; latched until the next run is started."""
+
+
 class RecordError(RigError):
     """Data cannot be written or read: disk full, folder gone, file damaged."""
 

@@ -12,9 +12,10 @@ from pymeasure.instruments import Instrument, SCPIMixin
 from pymeasure.instruments.validators import strict_discrete_set, strict_range
 
 from drivers.errors import InstrumentError, ReadbackMismatch, Reason, RefusedError
+from drivers.keithley_2400_answers import LIVE, MEASURE, READING, blocked_by, conditions, measured, reading_of
 from drivers.link import conversation, regain, send_now
 from drivers.registry import DriverEntry
-from drivers.roles import HoldLevel, Identity, LevelList, SafeReadback, SourceLimits, SourceProgram, SourceReading
+from drivers.roles import HoldLevel, Identity, LevelList, LiveQuantity, SafeReadback, SourceLimits, SourceProgram, SourceReading
 from drivers.scpi import (
     Fenced,
     batches,
@@ -31,22 +32,18 @@ from drivers.scpi import (
     set_and_confirm,
     subset,
     switch,
-    unexpected,
 )
 from drivers.source_checks import check_levels, check_limits, check_list
 
 ELEMENTS = ("VOLT", "CURR", "RES", "TIME", "STAT")  # a reading holds its elements in this order, whatever was asked for
 ARM_SOURCES = ("IMM", "TLIN", "TIM", "MAN", "BUS", "NST", "PST", "BST")
-READING = ("VOLT", "CURR", "TIME", "STAT")
-MEASURE = ":OUTP?;:READ?"
 EVENTS = ("SOUR", "DEL", "SENS", "NONE")
-STATUS_COMPLIANCE = 1 << 3
-NOT_A_READING = 9.9e37  # +9.91E37 not measured, +9.9E37 overflow
 LIST_VALUES_PER_MESSAGE = 100
 BUFFER_READINGS = 2500
 RANGE_REACH = 1.05  # a range reaches 105 % of its name
 LEVEL_TOLERANCE_V = 0.01  # the source's own steps are finer: 0.5 mV on the 20 V range, 5 mV on the 200 V range (from memory)
 READ_TIMEOUT_S = 5.0
+MEASURE_TIMEOUT_S = 1.5  # V and I once take 0.2 s at most; while nobody answers the voltage stays on
 SECONDS_PER_READING = 0.01  # 60 characters of a buffer read-out at 57 600 baud
 
 # property -> value, in the order they are sent; *RST leaves the buffer alone, so nothing here relies on it for that
@@ -81,6 +78,7 @@ LIST_STATE: dict[str, object] = {
     "arm_source": "IMM",
     "trigger_source": "TLIN",
     "trigger_input_event": "SOUR",
+    "trigger_delay": 0.0,  # the stamps tell intervals: one that was set by hand would make every step late unseen
     "buffer_feed": "SENS",
     "buffer_timestamps": "ABS",
     "auto_output_off_mode": "TCO",  # before switching it on: the other mode switches off after every point
@@ -104,6 +102,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
     max_list_points: int = BUFFER_READINGS
     trigger_connector: str = "trigger_link"
     bipolar: bool = True
+    live_quantities: tuple[str, ...] = ("interlock_closed", "over_temperature")
 
     def __init__(self, adapter: Adapter | str | int, name: str = "Keithley 2400", **kwargs: Any) -> None:
         kwargs.setdefault("read_termination", "\n")
@@ -290,18 +289,25 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
     def prepare(self, limits: SourceLimits) -> None:
         """Switch off, reset, fix ranges and current limit, read them back; errors from before are dropped.
 
+        An output-enable line that is in use stays in use: the reset would put it out of force.
+
         Raises
         ------
         RefusedError      the limits are impossible for this model; nothing was sent
-        ReadbackMismatch  range or current limit are not as set
+        ReadbackMismatch  range, current limit or the use of the output-enable line are not as set
         InstrumentError   the instrument reported errors
         """
         self._refuse(check_limits(limits, 210, 1.05))
         self.make_safe()
         self._regain()
+        self._program = None  # loaded under limits that may have been wider
         largest_v = max(abs(limits.voltage_min_v), abs(limits.voltage_max_v))
         self.clear()
+        guarded = self.output_enable_line
         self.reset()
+        if guarded:
+            set_and_confirm(self, self.name, "output_enable_line", True)
+            self.live()  # a line that is closed says so once more when it is put in use
         self.clear_buffer()
         self._set(RESET_STATE)
         self.source_voltage_range = largest_v
@@ -373,15 +379,16 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         ------
         InstrumentError  the output is off or a list runs: nothing was measured and nothing switched
         """
-        with conversation(self.adapter, READ_TIMEOUT_S):
+        with conversation(self.adapter, MEASURE_TIMEOUT_S):
             if isinstance(self._program, LevelList) and not self.output_enabled:
                 reading = None  # with auto output-off the second half would start the list
             else:
                 # one message: with the output off the first half is answered, the second refused (error +803)
-                reading = self.asked(MEASURE, _measured)
+                reading = self.asked(MEASURE, measured)
         if reading is None:
             raise InstrumentError(
-                f"{self.name} was asked to measure while its output is off: {'; '.join(self.errors())}",
+                f"{self.name} was asked to measure while its output is off: "
+                f"{'; '.join([*blocked_by(self.live()), *self.errors()])}",
                 where=self.name,
                 hardware_state="output off, confirmed",
                 next_step="arm() a level first; reading never switches the output on",
@@ -397,11 +404,22 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
             return []
         with conversation(self.adapter, READ_TIMEOUT_S + SECONDS_PER_READING * count):
             numbers = self.numbers(":TRAC:DATA?", count * len(READING))
-            return [_reading(numbers[start : start + len(READING)]) for start in range(0, len(numbers), len(READING))]
+            return [reading_of(numbers[start : start + len(READING)]) for start in range(0, len(numbers), len(READING))]
 
     def errors(self) -> list[str]:
         """Empty the error queue and return it, oldest first."""
         return drain_errors(lambda: self.asked(":SYST:ERR?", parse_error), self.name)
+
+    def live(self) -> tuple[LiveQuantity, ...]:
+        """Ask for the output-enable line, where it is in use, and the temperature warning, now and since the last time.
+
+        One message; it clears the measurement event register.
+
+        Raises
+        ------
+        InstrumentError  a list runs, or no answer that fits
+        """
+        return self.asked(LIVE, conditions)
 
     def make_safe(self) -> None:
         """Send off: ends a list, forgets edges, output off. Write-only, device clear first where the link has one."""
@@ -455,28 +473,6 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
     def _refuse(self, reasons: Sequence[Reason]) -> None:
         if reasons:
             raise RefusedError(f"{self.name} refuses what it was given; nothing was sent.", tuple(reasons), where=self.name)
-
-
-def _measured(answer: str) -> SourceReading | None:
-    """Read the answer to MEASURE; None when the output is off."""
-    output, _, elements = answer.partition(";")
-    if output.strip() == "0" and not elements:
-        return None
-    try:
-        numbers = [float(element) for element in elements.split(",")]
-    except ValueError:
-        numbers = []
-    if output.strip() != "1" or len(numbers) != len(READING):
-        raise unexpected(MEASURE, answer)
-    return _reading(numbers)
-
-
-def _reading(numbers: Sequence[float]) -> SourceReading:
-    """One reading from its elements in the order of READING; what was not measured or overflowed is NaN."""
-    voltage_v, current_a, t_s, status = (value if abs(value) < NOT_A_READING else float("nan") for value in numbers)
-    if not status >= 0:
-        raise unexpected(MEASURE, numbers)
-    return SourceReading(voltage_v, current_a, t_s, bool(int(status) & STATUS_COMPLIANCE))
 
 
 DRIVER = DriverEntry(

@@ -18,7 +18,7 @@ from pymeasure.instruments.validators import strict_range
 from drivers.errors import InstrumentError, ReadbackMismatch, Reason, RefusedError
 from drivers.link import conversation, regain, send_now
 from drivers.registry import DriverEntry
-from drivers.roles import HoldLevel, Identity, LevelList, SafeReadback, SourceLimits, SourceProgram, SourceReading
+from drivers.roles import HoldLevel, Identity, LevelList, LiveQuantity, SafeReadback, SourceLimits, SourceProgram, SourceReading
 from drivers.scpi import (
     Fenced,
     batches,
@@ -56,6 +56,7 @@ LEVEL_SETTLE_S = 1e-3  # between a level and its measurement, far more than the 
 RANGE_REACH = 1.05  # a range reaches 105 % of its name
 LEVEL_TOLERANCE_V = 0.01
 READ_TIMEOUT_S = 5.0
+MEASURE_TIMEOUT_S = 1.5  # V and I once take 0.2 s at most; while nobody answers the voltage stays on
 SECONDS_PER_READING = 0.01
 
 RESET_STATE: dict[str, object] = {
@@ -92,6 +93,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
     max_list_points: int = MAX_INDEXES - 1  # the first index is the 0 V to start from
     trigger_connector: str = "digital_io"
     bipolar: bool = True
+    live_quantities: tuple[str, ...] = ("interlock_closed",)
 
     def __init__(self, adapter: Adapter | str | int, name: str = "Keithley 2450", **kwargs: Any) -> None:
         kwargs.setdefault("read_termination", "\n")
@@ -337,7 +339,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
         InstrumentError  the output is off or a list runs: nothing was measured and nothing switched
         """
         self._refuse_walking("measure")
-        with conversation(self.adapter, READ_TIMEOUT_S):
+        with conversation(self.adapter, MEASURE_TIMEOUT_S):
             if not self.output_enabled:
                 raise InstrumentError(
                     f"{self.name} was asked to measure while its output is off.",
@@ -361,6 +363,16 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
     def errors(self) -> list[str]:
         """Empty the instrument's log of errors and return them, oldest first."""
         return drain_errors(lambda: self.asked(":SYST:ERR?", parse_error), self.name)
+
+    def live(self) -> tuple[LiveQuantity, ...]:
+        """Ask for the interlock: one question. It is always in force here, above 42 V; one without a plug reads open.
+
+        Raises
+        ------
+        InstrumentError  a list runs, or no answer that fits
+        """
+        self._refuse_walking("ask for its interlock")
+        return (LiveQuantity("interlock_closed", float(self.interlock_closed)),)
 
     def make_safe(self) -> None:
         """Send off: ends the trigger model, output off. Write-only, device clear first where the link has one."""

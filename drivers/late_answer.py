@@ -5,8 +5,6 @@ from is chosen here too (untested on hardware).
 """
 
 import math
-import select
-import socket
 from typing import Any
 
 from pymeasure.adapters import Adapter
@@ -18,7 +16,7 @@ from pyvisa.resources import USBRaw
 from drivers.clock import Deadline
 from drivers.errors import InstrumentError
 from drivers.link import Link, LinkState
-from drivers.visa_session import session_behind
+from drivers.visa_session import arrived, session_behind
 
 POLL_S = 1e-3
 
@@ -69,17 +67,19 @@ def listen_to(adapter: Adapter, pipe: int) -> None:
 def _wait(link: Link, patience_s: float) -> bool | None:
     """Whether bytes have arrived, waiting for them; None where only reading tells."""
     resource: Any = link.connection
-    session = session_behind(resource)
-    interface: Any = getattr(session, "interface", None)
-    if isinstance(interface, socket.socket):
-        return bool(getattr(session, "_pending_buffer", b"")) or bool(select.select([interface], [], [], patience_s)[0])
-    if getattr(interface, "in_waiting", None) is None:
-        return None
-    patience = Deadline(link.clock, patience_s)
-    while not interface.in_waiting:  # pyserial's port
-        if patience.over:
-            return False
-        link.clock.sleep(POLL_S)
+    try:
+        if (ready := arrived(resource, patience_s)) is not None:
+            return ready > 0
+        interface: Any = getattr(session_behind(resource), "interface", None)
+        if getattr(interface, "in_waiting", None) is None:
+            return None
+        patience = Deadline(link.clock, patience_s)
+        while not interface.in_waiting:  # pyserial's port
+            if patience.over:
+                return False
+            link.clock.sleep(POLL_S)
+    except OSError as error:
+        raise _failed(link, error) from error
     return True
 
 
@@ -91,11 +91,15 @@ def _read_or_nothing(link: Link, count: int, patience_s: float) -> bytes:
     except VisaIOError as error:
         if error.error_code == StatusCode.error_timeout:
             return b""
-        link.state = LinkState.DOUBTFUL
-        raise InstrumentError(
-            f"The link to {link.name} failed while an answer was waited for: {error}",
-            where=link.name,
-            hardware_state="unknown",
-            next_step="check that the instrument is on and connected and that no other program holds it",
-        ) from error
+        raise _failed(link, error) from error
     return data if len(data) == count else data + link.read_bytes(count - len(data))
+
+
+def _failed(link: Link, error: Exception) -> InstrumentError:
+    link.state = LinkState.DOUBTFUL
+    return InstrumentError(
+        f"The link to {link.name} failed while an answer was waited for: {error}",
+        where=link.name,
+        hardware_state="unknown",
+        next_step="check that the instrument is on and connected and that no other program holds it",
+    )

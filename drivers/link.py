@@ -2,8 +2,6 @@
 
 import itertools
 import math
-import select
-import socket
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -19,11 +17,15 @@ from pyvisa.resources import GPIBInstrument, MessageBasedResource, TCPIPInstrume
 
 from drivers.clock import Clock, Deadline, MonotonicClock
 from drivers.errors import InstrumentError, LinkDesync, LinkTimeout, WrongIdentity
-from drivers.visa_session import session_behind, tune_socket
+from drivers.link_words import cannot_open, held_elsewhere, shown
+from drivers.visa_session import arrived, session_behind, tune_socket
 
 CHUNK_BYTES = 1 << 20
 QUIET_MS = 20  # a link that says nothing for so long is drained; the question after it proves it
 OFF_TIMEOUT_MS = 250
+OFF_PATIENCE_S, OFF_RETRY_S = 1.0, 0.02  # a new connection, when the old one does not take an off message
+DROP_S = 0.01  # who takes a connection only to drop it does so within this
+LOCK_SPARE_S = 5.0  # longer than the longest conversation of a driver goes on beyond its own deadline
 LOCK_PATIENCE_S = 0.05  # how long an off message waits for a conversation of another thread; off is out within 0.1 s
 STALE_ANSWERS = 16
 NONCES = range(101, 255)  # 8 bits, and three digits: a late code, setting or count is hardly ever one of them
@@ -102,7 +104,7 @@ class Link(Adapter):
     @contextmanager
     def conversation(self, timeout_s: float | None = None) -> Generator[None, None, None]:
         """Hold the link for a question and its answer; nested conversations share the outermost deadline."""
-        with self._lock:
+        with self._held(timeout_s):
             if self._depth == 0:
                 self._allow(timeout_s)
             self._depth += 1
@@ -148,7 +150,7 @@ class Link(Adapter):
         WrongIdentity  somebody else answers; the link stays doubtful
         LinkDesync     it could not be proved; the link stays doubtful
         """
-        with self._lock:
+        with self._held():
             failure: InstrumentError | None = None
             for reopen in (False, True):
                 try:
@@ -187,8 +189,7 @@ class Link(Adapter):
             try:
                 self._push(message)
             except InstrumentError:
-                self._reopen(OFF_TIMEOUT_MS)  # another instrument may be waiting to be switched off
-                self._push(message)
+                self._push_anew(message)
         finally:
             if held:
                 self._lock.release()
@@ -199,16 +200,16 @@ class Link(Adapter):
         self._write_bytes((command + self._write_termination).encode("ascii"), **kwargs)
 
     def _write_bytes(self, content: bytes, **kwargs: Any) -> None:
-        with self._lock:
+        with self._held():
             if self._depth == 0:
                 self._allow(None)
             if self.state is LinkState.AWAITING:
-                raise self._desync(f"was sent {_short(content)} while its last answer was unread")
+                raise self._desync(f"was sent {shown(content)} while its last answer was unread")
             self._refuse_doubt()
             question = self.binary or b"?" in content
             if question and self._unasked():
-                raise self._desync(f"had sent something before it was asked {_short(content)}")
-            self._asked = _short(content)
+                raise self._desync(f"had sent something before it was asked {shown(content)}")
+            self._asked = shown(content)
             if question:
                 self.state = LinkState.AWAITING  # before it is sent: an interrupt must not leave an answer nobody knows of
             with self._failures_told("taking"):
@@ -217,7 +218,7 @@ class Link(Adapter):
             self._off_pending = False
 
     def _read(self, **kwargs: Any) -> str:
-        with self._lock:
+        with self._held():
             self._expect_answer()
             line = self._receive_line()
             if self.state is not LinkState.AWAITING:
@@ -225,12 +226,12 @@ class Link(Adapter):
             try:
                 text = line.decode("ascii").strip()
             except UnicodeDecodeError:
-                raise self._desync(f"answered {_short(line)}, which is not text") from None
+                raise self._desync(f"answered {shown(line)}, which is not text") from None
             self.state = LinkState.READY
             return text
 
     def _read_bytes(self, count: int, break_on_termchar: bool = False, **kwargs: Any) -> bytes:
-        with self._lock:
+        with self._held():
             self._expect_answer()
             if 0 <= count and not break_on_termchar:
                 if not count <= self.max_reply_bytes:
@@ -242,7 +243,7 @@ class Link(Adapter):
 
     def flush_read_buffer(self) -> None:
         """Discard what has arrived; an answer that has not is still owed, so the link is doubtful then."""
-        with self._lock:
+        with self._held():
             self._drain()
             if self.state is LinkState.AWAITING:
                 self.state = LinkState.DOUBTFUL
@@ -262,8 +263,10 @@ class Link(Adapter):
             while left > 0:
                 if parts and self._deadline.over:
                     raise self._timeout()
+                if (ready := arrived(self._resource, self._deadline.left_s)) == 0:
+                    raise self._timeout()
                 self._resource.timeout = self._left_ms()
-                wanted = min(left, CHUNK_BYTES)
+                wanted = min(left, CHUNK_BYTES, ready or CHUNK_BYTES)
                 part = self._resource.read_bytes(wanted, chunk_size=wanted, break_on_termchar=True)
                 if not part:
                     raise self._timeout()
@@ -284,11 +287,10 @@ class Link(Adapter):
         """
         if self.has_device_clear:
             return False
-        session = session_behind(self._resource)
-        interface: Any = getattr(session, "interface", None)
+        interface: Any = getattr(session_behind(self._resource), "interface", None)
         with self._failures_told("being listened to before"):
-            if isinstance(interface, socket.socket):
-                return bool(getattr(session, "_pending_buffer", b"")) or bool(select.select([interface], [], [], 0)[0])
+            if (ready := arrived(self._resource, 0.0)) is not None:
+                return ready > 0
             if (waiting := getattr(interface, "in_waiting", None)) is not None:  # pyserial's port
                 return waiting > 0
             self._resource.timeout = 0
@@ -299,15 +301,41 @@ class Link(Adapter):
                     return False
                 raise
 
-    def _push(self, message: bytes) -> None:
-        self._asked = _short(message)
+    @contextmanager
+    def _held(self, patience_s: float | None = None) -> Generator[None]:
+        """Hold the link; raises InstrumentError when another thread does not let go of it in time."""
+        wait_s = LOCK_SPARE_S + (self.timeout_s if patience_s is None else patience_s)
+        if not self._lock.acquire(timeout=wait_s):
+            raise held_elsewhere(self.name, wait_s)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _push(self, message: bytes, linger_s: float = 0.0) -> None:
+        self._asked = shown(message)
         with self._failures_told("taking"):
             self._resource.timeout = OFF_TIMEOUT_MS
             if self.has_device_clear:
                 with suppress(VisaIOError):
                     self._resource.clear()
+            arrived(self._resource, 0.0)  # a connection that has ended takes a last message and loses it
             self._resource.write_raw(message)
+            arrived(self._resource, linger_s)
         self._off_pending = True
+
+    def _push_anew(self, message: bytes) -> None:
+        """Through a new connection; one that is refused, or taken only to be dropped, is asked for again for a while."""
+        patience = Deadline(self.clock, OFF_PATIENCE_S)
+        while True:
+            try:
+                self._reopen(OFF_TIMEOUT_MS)
+                self._push(message, linger_s=DROP_S)
+                return
+            except InstrumentError:
+                if patience.over:
+                    raise
+                self.clock.sleep(OFF_RETRY_S)
 
     def _drain(self) -> None:
         with self._failures_told("being cleared after"):
@@ -316,15 +344,15 @@ class Link(Adapter):
                 self._resource.clear()
             self._resource.timeout = QUIET_MS
             for _ in range(STALE_ANSWERS):
+                if (ready := arrived(self._resource, QUIET_MS * 1e-3)) == 0:
+                    return
                 try:
-                    self._resource.read_bytes(CHUNK_BYTES, break_on_termchar=True)
+                    self._resource.read_bytes(ready or CHUNK_BYTES, break_on_termchar=True)
                 except VisaIOError as error:
                     if error.error_code == StatusCode.error_timeout:
                         return
                     raise
             raise self._desync("never stops sending")
-
-    # --- the resource
 
     def _reopen(self, timeout_ms: int | None = None) -> None:
         try:
@@ -333,7 +361,7 @@ class Link(Adapter):
             self._configure()
         except Exception as error:  # pyvisa-py reports a failed connection as a bare Exception
             self.state = LinkState.DOUBTFUL
-            raise _cannot_open(self.name, str(self._resource), error, UNKNOWN_STATE) from error
+            raise cannot_open(self.name, str(self._resource), error, UNKNOWN_STATE) from error
 
     def _configure(self) -> None:
         resource = self._resource
@@ -343,8 +371,6 @@ class Link(Adapter):
         for attribute, value in self._visa_settings.items():
             setattr(resource, attribute, value)
         tune_socket(resource)
-
-    # --- rules
 
     def _allow(self, timeout_s: float | None) -> None:
         self._allowed_s = self.timeout_s if timeout_s is None else timeout_s
@@ -437,23 +463,8 @@ def open_link(
         if not link.has_device_clear:
             link.flush_read_buffer()  # what a line has picked up before us is no answer
     except Exception as error:  # pyvisa-py reports a failed connection as a bare Exception
-        raise _cannot_open(name, resource_name, error) from error
+        raise cannot_open(name, resource_name, error) from error
     return link
-
-
-def _cannot_open(
-    name: str, resource_name: str, error: Exception, hardware_state: str = "nothing was touched"
-) -> InstrumentError:
-    return InstrumentError(
-        f"{name} cannot be opened at {resource_name}: {error}",
-        where=resource_name,
-        hardware_state=hardware_state,
-        next_step="check the resource name in the bench file, that the instrument is on, and that no other program holds it",
-    )
-
-
-def _short(message: bytes) -> str:
-    return repr(message[:60].rstrip(b"\r\n"))[1:] + ("..." if len(message) > 60 else "")
 
 
 # --- the same for adapters that are not links (PyMeasure's own, used in a notebook or in a protocol test) ------------

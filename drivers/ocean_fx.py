@@ -17,7 +17,7 @@ from drivers import obp
 from drivers.errors import InstrumentError, ReadbackMismatch, Reason, RefusedError, WrongIdentity
 from drivers.link import regain, send_now
 from drivers.registry import DriverEntry, require_same
-from drivers.roles import ExposureProgram, FrameBatch, Identity, SafeReadback, SpectrometerInfo
+from drivers.roles import ExposureProgram, FrameBatch, Identity, LiveQuantity, SafeReadback, SpectrometerInfo
 
 MAKER = "Ocean Insight"
 U8, U16, U32, F32 = "<B", "<H", "<I", "<f"
@@ -32,6 +32,7 @@ PIXELS = 2136
 RECORDS_PER_REQUEST = 15
 BUFFER_RECORDS = 50_000
 COEFFICIENTS_AT_MOST = 16
+TEMPERATURES, TEMPERATURES_AT_MOST = 0x400002, 16
 SATURATION_COUNTS = 2**16 - 1
 # One buffered spectrum: 64 bytes of metadata, the pixels, a checksum whose rule is not published
 RECORD = np.dtype(
@@ -64,6 +65,7 @@ class OceanFx(Instrument):
     integration_min_ns: int = 10_000
     integration_max_ns: int = 10_000_000_000  # Source: python-seabreeze issue 237
     frame_period_min_ns: int = 222_223  # 4500 spectra/s
+    live_quantities: tuple[str, ...] = ("board_temperature_c",)
     readout_ns: int = 20_000  # from the end of an exposure to the next trigger that is seen: assumed
 
     def __init__(self, adapter: Adapter | str | int, name: str = "Ocean FX", **kwargs: Any) -> None:
@@ -80,6 +82,15 @@ class OceanFx(Instrument):
     hardware_revision = obp.measurement(0x000080, U8, "Get the hardware revision (0 to 255).")
     firmware_revision = obp.measurement(0x000090, U16, "Get the firmware revision (0 to 65535).")
     pixel_count = obp.measurement(0x110220, U32, "Get the number of pixels in a spectrum (2136).")
+
+    @property
+    def temperatures_c(self) -> tuple[float, ...]:
+        """Get the temperatures of its boards and chips (deg C, 1 to 16 of them); which is which is not published."""
+        data = self.get(TEMPERATURES)
+        count, rest = divmod(len(data), struct.calcsize(F32))
+        if rest or not 1 <= count <= TEMPERATURES_AT_MOST:
+            raise obp.desync(f"{len(data)} bytes of temperatures")
+        return struct.unpack(f"<{count}f", data)
 
     # --- acquisition
 
@@ -261,6 +272,15 @@ class OceanFx(Instrument):
         """Return what the instrument has refused since the last call; it keeps no queue of its own."""
         found, self._refusals = self._refusals, []
         return found
+
+    def live(self) -> tuple[LiveQuantity, ...]:
+        """Ask for the highest of its temperatures: one question. One that is no number makes it NaN.
+
+        Raises
+        ------
+        InstrumentError  no answer that fits
+        """
+        return (LiveQuantity("board_temperature_c", float(np.max(self.temperatures_c))),)
 
     def make_safe(self) -> None:
         """Send abort and trigger mode "nothing", write-only. Frames in the buffer stay."""

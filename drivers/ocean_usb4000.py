@@ -23,7 +23,7 @@ from drivers.errors import InstrumentError, ReadbackMismatch, Reason, RefusedErr
 from drivers.link import regain, send_now
 from drivers.ooi import FREE, OoiTalk, Spectrum
 from drivers.registry import DriverEntry, require_same
-from drivers.roles import ExposureProgram, FrameBatch, Identity, SafeReadback, SpectrometerInfo
+from drivers.roles import ExposureProgram, FrameBatch, Identity, LiveQuantity, SafeReadback, SpectrometerInfo
 
 MAKER = "Ocean Optics"
 SERIAL_PREFIX = "USB4"
@@ -56,6 +56,7 @@ class OceanUsb4000(Instrument):
     frames_per_request: int = 1
     integration_min_ns: int = 10_000
     integration_max_ns: int = 65_535_000_000
+    live_quantities: tuple[str, ...] = ("board_temperature_c",)
     readout_ns: int = 5_000_000  # 3.8 ms, the transfer and the next request
     frame_period_min_ns: int = 10_000_000  # the host has to fetch and ask between two triggers, beside its other work
 
@@ -269,6 +270,15 @@ class OceanUsb4000(Instrument):
     def errors(self) -> list[str]:
         """Return no errors: this protocol has none."""
         return []
+
+    def live(self) -> tuple[LiveQuantity, ...]:
+        """Ask for the board's temperature: one question, also while a spectrum is owed.
+
+        Raises
+        ------
+        InstrumentError  no answer that fits
+        """
+        return (LiveQuantity("board_temperature_c", self.board_temperature_c),)
 
     def make_safe(self) -> None:
         """Send trigger mode 0, write-only: no edge is waited for. What was asked for and not fetched is lost."""

@@ -5,7 +5,7 @@ Order of calls on every role: prepare() once, then per block load() -> arm() -> 
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,36 @@ class SafeReadback:
 
     safe: bool
     detail: str
+
+
+# --- live quantities ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LiveQuantity:
+    """Something an instrument tells of itself now; the unit is in the name, bits are 0 or 1: `board_temperature_c`."""
+
+    name: str
+    value: float
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """An instrument of any role that tells live quantities, where its model can.
+
+    `interlock_closed` is told only while the instrument's interlock can block it: one that is not in use says nothing.
+    """
+
+    live_quantities: tuple[str, ...]  # what it may tell, known before it is opened
+
+    def live(self) -> tuple[LiveQuantity, ...]:
+        """Ask for all of them, one short conversation; changes nothing. Not while a list runs or frames are waited for.
+
+        Raises
+        ------
+        InstrumentError  no answer, or none that fits
+        """
+        ...
 
 
 # --- voltage source -----------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ LIMIT_TOLERANCE = 0.05  # a current limit rounded by more is not the one asked f
 SETTLED_V = 0.05
 LIMIT_REACHED = 0.95  # of the current limit: a supply's own read-back is no better than this near the bottom of its range
 SETTLE_QUESTIONS = 200  # a question takes a supply some 10 ms, so this is seconds
-READ_TIMEOUT_S = 5.0
+MEASURE_TIMEOUT_S = 2.0
 ON_OFF = {"0": False, "1": True, "OFF": False, "ON": True}
 
 
@@ -224,7 +224,7 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
             )
 
     def _read(self) -> tuple[float, float]:
-        with conversation(self.adapter, READ_TIMEOUT_S):
+        with conversation(self.adapter, MEASURE_TIMEOUT_S):
             [voltage_v] = self.numbers("MEAS:VOLT?", 1)
             [current_a] = self.numbers("MEAS:CURR?", 1)
         return voltage_v, current_a

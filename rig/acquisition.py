@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from drivers.clock import Clock, Deadline
 from drivers.errors import InstrumentError
 from drivers.roles import FrameBatch
+from rig.bench_watch import BenchWatch
 from rig.compiler import Compiled
 from rig.energy_watch import EnergyWatch, shot_energies
 from rig.frames import BurstFrames, Ledger, blank_rows
 from rig.lifeline import Guarded
+from rig.on_time import OnTime
 from rig.pump_beam import PumpBeam
 from rig.run_state import Progress, Roles, RunState, Stage, StopRequest
 from rig.runfile import RunFile
@@ -63,6 +65,8 @@ class Acquisition:
         beam: PumpBeam,
         energy: EnergyWatch | None,
         lifeline: Guarded,
+        watch: BenchWatch,
+        on_time: OnTime,
     ) -> None:
         self.ledger = Ledger(planned_shots)
         self.pending: list[BurstFrames] = []  # of the block that is running, not yet assigned
@@ -79,6 +83,8 @@ class Acquisition:
         self._beam = beam
         self._energy = energy
         self._lifeline = lifeline
+        self._watch = watch
+        self._on_time = on_time
         self._shots_begun = 0
         self._last_sync_ns = wall.now_ns()
 
@@ -140,6 +146,7 @@ class Acquisition:
         if stretch is not None:
             self.stretches_begun += 1
             self._shots_begun += stretch.shots
+        self._on_time.level(burst.voltage_v)
         trigger.fire()
         self._stage.enter(RunState.COLLECTING)
         return frames
@@ -151,6 +158,8 @@ class Acquisition:
             self._lifeline.check()
             fetched = self.drain(frames)
             watch()
+            self._watch.check()
+            self._on_time.check()
             self._tell(frames)
             if self._stop.requested:
                 self._roles.laser_trigger.make_safe()
@@ -200,6 +209,7 @@ class Acquisition:
         reading = self._energy.measure()
         if reading is not None:
             frames.energies.append(reading)
+            self._watch.on_energy(reading, None if frames.stretch is None else frames.stretch.state)
             self._runfile.append_energies(reading.answered_ns, reading.energy_uj, frames.block, frames.stretch_number)
         return True
 
@@ -228,6 +238,7 @@ class Acquisition:
                 dark_noise=self.dark_noise,
             )
             self._file_energies(compiled, frames, rows)
+            self._watch.on_rows(rows)
             if len(rows):
                 self._runfile.rewrite_rows(frames.first_row, rows)
             # in one step, so that no interrupt enters a burst twice

@@ -25,6 +25,7 @@ from rig.config_file import (
 )
 from rig.fluence import Malus
 from rig.fluence_calibration import EnergyScale, FluenceCalibration, read_calibration
+from rig.monitor import Monitor, twice_monitored
 
 BREAKDOWN_VOLTAGE_V = 20.0  # above it the film is more likely to break down. Source: Nano Lett. 2021, 21, 7831 (claim C12)
 
@@ -224,6 +225,7 @@ class Bench(ConfigModel):
     shutter: Shutter | None = None
     cables: tuple[Cable, ...] = Field(default=(), alias="cable", description="one [[cable]] each")
     safety: Safety = Safety()
+    monitors: tuple[Monitor, ...] = Field(default=(), alias="monitor", description="one [[monitor]] each")
     environment: Environment = Environment()
     _document: Document | None = None
     _calibration: FluenceCalibration | None = None
@@ -336,6 +338,7 @@ class Bench(ConfigModel):
         yield from self._impossible_limits()
         yield from self._impossible_timing()
         yield from impossible_cables(self.cables, laser_runs_free=self.laser.runs_free)
+        yield from twice_monitored(self.monitors)
         yield from self._impossible_clock()
         yield from self._half_known()
         yield from self._shared_resources()

@@ -10,7 +10,10 @@ EXIT_CODES = """exit codes:
   5 hardware state unknown: go and look   130 Ctrl-C"""
 
 # commands of packages that this one must not import; found by entry point when they are called
-PLUG_INS = {"sim": "the simulated bench: films and their histories; the bench as servers for other programs"}
+PLUG_INS = {
+    "gui": "the window: live traces, instruments, sequences, runs",
+    "sim": "the simulated bench: films and their histories; the bench as servers for other programs",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -96,6 +99,30 @@ def parser() -> argparse.ArgumentParser:
     bench_options(off)
     off.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
 
+    def which_engine(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--bench", type=Path, metavar="B", help="the engine of this bench file")
+        command.add_argument("--pid", type=int, metavar="PID", help="the engine of this process")
+
+    attach = commands.add_parser("attach", help="follow a run of another terminal or window")
+    which_engine(attach)
+    attach.add_argument("--quiet", action="store_true", help="no progress, no tables; faults are still told")
+    stop = commands.add_parser("stop", help="stop a run of another terminal or window, safely, and say what is off")
+    which_engine(stop)
+    stop.add_argument("--why", default="", metavar="TEXT", help="kept in the run file")
+    which_engine(commands.add_parser("pause", help="pause a run after its block, everything off"))
+    which_engine(commands.add_parser("resume", help="go on with a run that pauses"))
+    status = commands.add_parser("status", help="which engines are running on this computer, and what they do")
+    status.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
+
+    engine = commands.add_parser("engine", help="own a bench and wait for commands, for the window and for programs")
+    bench_options(engine)
+    engine.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="folder for run files (default runs/)")
+    engine.add_argument("--seed", type=_seed, default=0, metavar="N", help="of a simulated bench's noise (default 0)")
+    engine.add_argument(
+        "--linger", type=float, default=10.0, metavar="S", help="end when nobody was connected for so long (s, default 10)"
+    )
+    engine.add_argument("--json", action="store_true", help="the first line is one JSON object; words go to stderr")
+
     listing = commands.add_parser("list", help="VISA resources, and the models there are drivers and simulations for")
     bench_options(listing)
     listing.add_argument("--ask", action="store_true", help="ask *IDN? at each resource; this can disturb what is not ours")
@@ -144,9 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if plug_in:
             return _plug_in(words[0], words[1:])
-        from rig import commands, commands_calibrate, commands_doctor, commands_off
+        from rig import commands, commands_calibrate, commands_doctor, commands_engine, commands_off, commands_run
 
-        return commands.dispatch(options, {**commands_doctor.COMMANDS, **commands_calibrate.COMMANDS, **commands_off.COMMANDS})
+        more = (commands_run, commands_engine, commands_doctor, commands_calibrate, commands_off)
+        return commands.dispatch(options, {name: act for module in more for name, act in module.COMMANDS.items()})
     except KeyboardInterrupt:
         # while a run holds instruments Ctrl-C is a request, not this exception
         print("Ctrl-C: no instrument was open.", file=sys.stderr)

@@ -13,30 +13,29 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from drivers.errors import RecordError, RefusedError, RigError, UnsafeStateError, WrongIdentity
+from drivers.errors import RefusedError, RigError, UnsafeStateError, WrongIdentity
 from drivers.roles import HoldLevel
 from rig.bench import Bench, new_bench_text
 from rig.compiler import Compiled, Plan
+from rig.control import ErrorWords
 from rig.lifeline import guard_words
-from rig.measurements.switching_record import SwitchingRecord, record_of
+from rig.measurements.switching_record import record_of
 from rig.provenance import now_label
 from rig.report.export import write_csv
 from rig.report.pump import fluence_text, pump_lines
-from rig.report.summary import duration_text, error_text, hardware_text, ledger_table, outcome_text, results_table
+from rig.report.summary import duration_text, error_text, frames_table, told_error
+from rig.run_state import DONE, FAULT, REFUSED, UNKNOWN
+from rig.run_view import draw, print_results, title_of
 from rig.runfile import recover as recover_run
-from rig.runner import FinishReason, StopRequest
-from rig.runner import Progress as RunProgress
 from rig.sequence import Sequence, read_sequence
-from rig.session import MEASUREMENTS, RunResult, Session
+from rig.session import MEASUREMENTS, Session
 
 SESSION_OPTIONS = ("simulate", "seed", "device", "variant", "faults", "state", "out")
-DONE, REFUSED, STOPPED, FAULT, UNKNOWN, CTRL_C = 0, 2, 3, 4, 5, 130
 SWITCHES_ON = ("run", "calibrate")
 SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "terminated", "SIGHUP": "terminal closed", "SIGBREAK": "Ctrl-Break"}
 _ENDS = ("fault:", "stopped:", "safe:")  # events of a run that say how it ended
@@ -46,12 +45,29 @@ T = TypeVar("T")
 Command = Callable[[argparse.Namespace, Console], int]
 
 
+class Stoppable(Protocol):
+    """What a signal can stop."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether it was asked to."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """By whom, or what."""
+        ...
+
+    def request(self, why: str) -> None:
+        """Ask it to; more than once is harmless."""
+        ...
+
+
 def dispatch(options: argparse.Namespace, more: Mapping[str, Command]) -> int:
     """Do one command, of this module or of `more`; return its exit code."""
     words = Console(stderr=bool(getattr(options, "json", False)), highlight=False, soft_wrap=True)
     commands: dict[str, Command] = {
         **more,
-        "run": run,
         "check": check,
         "plan": plan,
         "show": show,
@@ -65,132 +81,8 @@ def dispatch(options: argparse.Namespace, more: Mapping[str, Command]) -> int:
         return tell(error, options)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one screen instead of pages of traceback
         with suppress(OSError):
-            _alarms().print(error_text(error, width=_alarms().width), markup=False)
+            alarms().print(error_text(error, width=alarms().width), markup=False)
         return UNKNOWN if options.command in SWITCHES_ON else FAULT
-
-
-# --- run --------------------------------------------------------------------------------------------------------------
-
-
-def run(options: argparse.Namespace, words: Console) -> int:
-    """Run sequences in order, after all of them have been found possible; stop at the first fault."""
-    stop = StopRequest()
-    with told_to_stop(stop):
-        session, planned = _all_planned(options, options.sequences)
-        session.reserve(what for _, what in planned)
-        results: list[RunResult] = []
-        code = DONE
-        for sequence, what in planned:
-            if stop.requested or code != DONE:
-                break
-            try:
-                result = _run_one(session, sequence, what, stop, words, quiet=options.quiet)
-            except RigError as error:
-                code = tell(error, options)
-                break
-            results.append(result)
-            code = _exit_code(result)
-            with suppress(OSError):  # a terminal that is gone changes nothing about the run
-                _report(result, words, why=stop.why, quiet=options.quiet)
-                if options.json:
-                    said = {} if result.outcome.fault is None else {"error": _error_json(result.outcome.fault)}
-                    sys.stdout.write(json.dumps({**result.as_json(), **said}, allow_nan=False) + "\n")
-                    sys.stdout.flush()
-        if len(planned) > 1 and not options.quiet:
-            words.print(_runs_table([sequence for sequence, _ in planned], results, code))
-        if stop.requested and code in (DONE, STOPPED):
-            return CTRL_C if stop.why == SIGNALS["SIGINT"] else STOPPED
-        return code
-
-
-def _run_one(session: Session, sequence: Sequence, what: Plan, stop: StopRequest, words: Console, *, quiet: bool) -> RunResult:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("shots"),
-        TimeRemainingColumn(),
-    )
-    name = f"{'SIMULATED ' if session.simulated else ''}{sequence.title or sequence.measurement}"
-    result: RunResult | None = None
-    try:
-        with Progress(*columns, console=words, disable=quiet, transient=False) as bar:
-            task = bar.add_task(name[:40], total=what.planned_shots)
-
-            def observe(progress: RunProgress) -> None:
-                if progress.detail and not quiet:
-                    bar.console.print(progress.detail, markup=False)
-                bar.update(task, completed=progress.shots_done)
-
-            result = session.run(sequence, observe=observe, stop=stop)
-            ledger = result.outcome.ledger
-            bar.update(task, completed=ledger.assigned + ledger.unassigned)
-    except OSError:  # the terminal is gone, the run has ended as it should
-        if result is None:
-            raise
-    return result
-
-
-def _report(result: RunResult, words: Console, *, why: str, quiet: bool) -> None:
-    """Say how a run ended: results when it is done, what happened and what is kept when it is not."""
-    outcome, record = result.outcome, result.record
-    finished = outcome.reason is FinishReason.DONE and outcome.fault is None
-    figure = _draw(record, result.path.with_suffix(".png")) if finished else ""
-    if not quiet:
-        if result.simulated:
-            words.print("[bold]SIMULATED[/bold] run: no real instrument took part")
-        words.print(f"mode: {result.plan.mode} ({result.plan.why})", markup=False)
-        words.print(_ledger(outcome.ledger.as_dict()))
-        if finished:
-            _print_results(record, words)
-            if figure:
-                words.print(figure, markup=False)
-            words.print(f"hardware: {hardware_text(outcome.safe)}", markup=False)
-        words.print(f"file: {result.path}", markup=False)
-    if finished and outcome.safe.safe:
-        return
-    alarms = _alarms()
-    hardware = hardware_text(outcome.safe)
-    frames = f"{outcome.ledger.received} frames are in the file; look at them with: rig show {result.path}"
-    if outcome.fault is not None:
-        known = hardware if outcome.safe.safe else "not confirmed, see below"
-        alarms.print("[bold red]FAULT[/bold red]")
-        alarms.print(error_text(outcome.fault, known, alarms.width), markup=False)
-        alarms.print(f"  kept:     {frames}", markup=False)
-    elif outcome.reason is FinishReason.STOPPED:
-        ledger = outcome.ledger
-        done = ledger.assigned + ledger.unassigned
-        alarms.print(f"[bold]Stopped[/bold] ({why}) after {done} of {ledger.planned} shots.")
-        alarms.print(f"  hardware: {hardware}", markup=False)
-        alarms.print(f"  kept:     {frames}", markup=False)
-    try:
-        outcome.safe.raise_if_unsafe()
-    except UnsafeStateError as error:
-        alarms.print(f"[bold red]{_title(error)}[/bold red]")
-        alarms.print(error_text(error, hardware, alarms.width), markup=False)
-
-
-def _print_results(record: SwitchingRecord | None, words: Console) -> None:
-    if record is None:
-        return
-    if record.fluence is not None:
-        words.print(record.fluence.text(), markup=False)
-    if record.result is None:
-        words.print(f"No results: {record.reason}", markup=False)
-        return
-    words.print(results_table(record.verdicts))
-    words.print(outcome_text(record.result))
-
-
-def _draw(record: SwitchingRecord | None, path: Path) -> str:
-    """Draw the figure if there is one to draw; return what to say of it."""
-    if record is None or record.result is None:
-        return ""
-    try:
-        record.figure().savefig(path, dpi=150)
-    except (OSError, ValueError) as error:  # ValueError: nothing to draw, or an ending matplotlib does not know
-        return f"The figure could not be written to {path}: {error}"
-    return f"figure: {path}"
 
 
 # --- before a run -----------------------------------------------------------------------------------------------------
@@ -198,7 +90,7 @@ def _draw(record: SwitchingRecord | None, path: Path) -> str:
 
 def check(options: argparse.Namespace, words: Console) -> int:
     """Say what a sequence would do and cost."""
-    session, [(sequence, what)] = _all_planned(options, [options.sequence])
+    session, [(sequence, what)] = all_planned(options, [options.sequence])
     price = what.price
     rows = {
         "bench": f"{session.bench.path or 'default bench'}{' (SIMULATED)' if session.simulated else ''}",
@@ -222,7 +114,7 @@ def check(options: argparse.Namespace, words: Console) -> int:
 
 def plan(options: argparse.Namespace, words: Console) -> int:
     """Print the timeline of every different block and each instrument's program."""
-    session, [(_, what)] = _all_planned(options, [options.sequence])
+    session, [(_, what)] = all_planned(options, [options.sequence])
     words.print(f"mode: {what.mode} ({what.why})", markup=False)
     seen: dict[str, int] = {}
     for one in what.blocks:
@@ -326,9 +218,9 @@ def show(options: argparse.Namespace, words: Console) -> int:
         words.print(line, markup=False)
     words.print(f"frames in the file: {run.count}")
     if run.ledger:
-        words.print(_ledger(run.ledger))
-    _print_results(record, words)
-    said = _draw(record, options.figure or options.run.with_suffix(".png"))
+        words.print(frames_table(run.ledger))
+    print_results(record, words)
+    said = draw(record, options.figure or options.run.with_suffix(".png"))
     if said:
         words.print(said, markup=False)
     return REFUSED if options.figure and not said.startswith("figure") else DONE
@@ -352,7 +244,7 @@ def recover(options: argparse.Namespace, words: Console) -> int:
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
-def _all_planned(options: argparse.Namespace, paths: Iterable[Path]) -> tuple[Session, list[tuple[Sequence, Plan]]]:
+def all_planned(options: argparse.Namespace, paths: Iterable[Path]) -> tuple[Session, list[tuple[Sequence, Plan]]]:
     """Read and compile everything a command names.
 
     Raises
@@ -395,7 +287,8 @@ def _together(refused: list[RefusedError]) -> RefusedError:
     )
 
 
-def _alarms() -> Console:
+def alarms() -> Console:
+    """Make the terminal for what must be read."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -403,71 +296,27 @@ def tell(error: RigError, options: argparse.Namespace) -> int:
     """Say why a command could not be done; return the exit code. Only `run` and `calibrate` switch anything on."""
     refused = isinstance(error, RefusedError | WrongIdentity) or options.command not in SWITCHES_ON
     code = UNKNOWN if isinstance(error, UnsafeStateError) else REFUSED if refused else FAULT
-    alarms = _alarms()
-    alarms.print(f"[bold red]{_title(error)}[/bold red]")
-    alarms.print(error_text(error, width=alarms.width), markup=False)
+    screen = alarms()
+    screen.print(f"[bold red]{title_of(error)}[/bold red]")
+    screen.print(error_text(error, width=screen.width), markup=False)
     if getattr(options, "json", False):
-        sys.stdout.write(json.dumps({"error": _error_json(error), "exit_code": code}) + "\n")
+        sys.stdout.write(json.dumps({"error": error_words(error), "exit_code": code}) + "\n")
     return code
 
 
-def _title(error: BaseException) -> str:
-    if isinstance(error, UnsafeStateError):
-        return "THE STATE OF THE HARDWARE IS NOT CONFIRMED"
-    if isinstance(error, RefusedError | WrongIdentity):
-        return "Refused"
-    return "Cannot be done" if isinstance(error, RecordError) else "FAULT"
+def error_words(error: BaseException) -> dict[str, Any]:
+    """What --json tells of an error."""
+    words = ErrorWords.of(told_error(error)).model_dump(mode="json")
+    given = error.reasons if isinstance(error, RefusedError) else ()  # the channel's line is short, this one is not
+    reasons = [{"code": reason.code, "where": reason.where, "message": reason.message} for reason in given]
+    return {**words, "kind": type(error).__name__, "reasons": reasons}
 
 
-def _error_json(error: BaseException) -> dict[str, Any]:
-    reasons = error.reasons if isinstance(error, RefusedError) else ()
-    told = ("what", "where", "hardware_state", "next_step")
-    return {
-        "kind": type(error).__name__,
-        **{name: getattr(error, name, str(error) if name == "what" else "") for name in told},
-        "reasons": [{"code": reason.code, "where": reason.where, "message": reason.message} for reason in reasons],
-    }
-
-
-def _ledger(ledger: Mapping[str, Any]) -> Table:
-    """Frames in the order in which they are asked after: what became of the shots, what arrived, what is flagged."""
-    order = ("planned", "assigned", "unassigned", "lost", "received", "lead_in", "surplus", "flagged")
-    return ledger_table({name: ledger[name] for name in order if name in ledger})
-
-
-def _runs_table(sequences: list[Sequence], results: list[RunResult], code: int) -> Table:
-    table = Table(title="Runs", title_justify="left", box=None, pad_edge=False)
-    for name in ("sequence", "state", "assigned", "switched", "file"):
-        table.add_column(name, overflow="fold")
-    for index, sequence in enumerate(sequences):
-        name = str(sequence.path.name if sequence.path else sequence.title)
-        if index >= len(results):
-            failed = (
-                index == len(results) and code not in (DONE, STOPPED, CTRL_C) and all(r.outcome.fault is None for r in results)
-            )
-            table.add_row(name, "could not start" if failed else "not run", "", "", "")
-            continue
-        result = results[index]
-        frames = result.outcome.ledger
-        switched = "" if result.results is None else "yes" if result.results.switched else "no"
-        table.add_row(name, result.outcome.reason.value, f"{frames.assigned}/{frames.planned}", switched, result.path.name)
-    return table
-
-
-# --- how it ends ------------------------------------------------------------------------------------------------------
-
-
-def _exit_code(result: RunResult) -> int:
-    outcome = result.outcome
-    if not outcome.safe.safe:
-        return UNKNOWN
-    if outcome.fault is not None:
-        return FAULT
-    return STOPPED if outcome.reason is FinishReason.STOPPED else DONE
+# --- signals ----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def told_to_stop(stop: StopRequest) -> Generator[None]:
+def told_to_stop(stop: Stoppable) -> Generator[None]:
     """Turn Ctrl-C, hang-up and terminate into a request that is read between two conversations: nothing is ever cut in half."""
 
     def ask(number: int, frame: FrameType | None) -> None:

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from drivers.errors import ConfigError, Reason, RefusedError
-from rig.commands import CTRL_C, DONE, SIGNALS, STOPPED, Command, told_to_stop
+from rig.commands import SIGNALS, Command, told_to_stop
 from rig.fluence_calibration import FluenceCalibration, fluence_at, keep_calibration, read_calibration, write_calibration
 from rig.report.calibration_figure import calibration_figure
-from rig.runner import StopRequest
+from rig.run_state import CTRL_C, DONE, STOPPED, StopRequest
 from rig.session import Session
 
 FILE = "fluence_calibration.toml"

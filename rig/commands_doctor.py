@@ -12,12 +12,12 @@ from rich.text import Text
 
 from rig.bench import Bench, default_bench, read_bench
 from rig.checkup import Check, Finding, Permissions
-from rig.commands import CTRL_C, DONE, FAULT, SIGNALS, STOPPED, UNKNOWN, Command, told_to_stop
+from rig.commands import SIGNALS, Command, told_to_stop
 from rig.connections import Connections
 from rig.doctor import Diagnosis, examine
 from rig.instruments import visa
 from rig.inventory import Found, models, resources
-from rig.run_state import StopRequest
+from rig.run_state import CTRL_C, DONE, FAULT, STOPPED, UNKNOWN, StopRequest
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
 _PLAIN: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}

@@ -12,8 +12,8 @@ from rich.text import Text
 from drivers.errors import ConfigError, RigError, UnsafeStateError
 from drivers.registry import HAZARDS
 from rig.cold_start import OffReport, hazards_of, switch_off, switch_off_simulated
-from rig.commands import DONE, UNKNOWN, Command, told_to_stop
-from rig.run_state import StopRequest
+from rig.commands import Command, told_to_stop
+from rig.run_state import DONE, UNKNOWN, StopRequest
 from rig.safety import Confirmation
 
 _PLAIN: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}

@@ -155,12 +155,23 @@ def _compile_all(
 ) -> tuple[tuple[Compiled, ...], list[Reason]]:
     found: dict[Reason, None] = {}
     compiled: list[Compiled] = []
-    for block in measurement.blocks(bench.laser_trigger.rate_hz, mode):
+    rate_hz = bench.laser_trigger.rate_hz
+    left = measurement.max_shots(rate_hz)
+    for block in measurement.blocks(rate_hz, mode):
+        left -= block.shots
+        if left < 0 or block.shots < 1:  # a generator that never ends is found out, too
+            return (), [*found, _untrue(measurement, block, rate_hz, where)]
         one, reasons = _try_block(block, mode, bench, facts, where)
         found.update(dict.fromkeys(reasons))
         compiled.append(one)
     found.update(dict.fromkeys(_check_whole_run(compiled, bench, where)))
     return tuple(compiled), list(found)
+
+
+def _untrue(measurement: Measurement, block: Block, rate_hz: float, where: Where) -> Reason:
+    declared = f"{measurement.max_shots(rate_hz)} shots were declared"
+    message = f"{declared}, block {block.index} goes beyond them" if block.shots >= 1 else f"block {block.index} has no shots"
+    return Reason("blocks-not-as-declared", where(("parameters",)), f"{message}: this is a defect of the measurement")
 
 
 def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where: Where) -> tuple[Compiled, list[Reason]]:
@@ -216,6 +227,8 @@ def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where:
     elif len(block.stretches) != 1:
         raise ValueError(f"a gated block holds one stretch, this one {len(block.stretches)}")
     reasons += check_drift(pattern, bursts, bench, where)
+    if mode == "stepped":
+        reasons += _check_monitors(block, bench)
     timeline = Timeline(pattern, bursts, block.stretches, round(block.settle_s * 1e9 / period_ns))
     programs = Programs(
         source=source,
@@ -265,6 +278,21 @@ def _check_models(bench: Bench, facts: Facts) -> list[Reason]:
             )
         )
     return reasons
+
+
+def _check_monitors(block: Block, bench: Bench) -> list[Reason]:
+    """List the monitors that a list starves: the source measures at its edges only, and tells when the block is over."""
+    block_s = block.shots / bench.laser_trigger.rate_hz
+    return [
+        Reason(
+            "monitor-too-quick",
+            bench.where(("monitor", index, "max_age_s")),
+            f"{monitor.quantity} must not be older than {monitor.max_age_s:g} s, in stepped blocks it comes once per block of "
+            f"{block_s:g} s",
+        )
+        for index, monitor in enumerate(bench.monitors)
+        if monitor.quantity in ("voltage_v", "current_a") and not block_s <= monitor.max_age_s
+    ]
 
 
 def _check_connectors(bench: Bench, facts: Facts) -> list[Reason]:

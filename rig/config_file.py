@@ -16,8 +16,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from drivers.errors import ConfigError, Reason
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000  # forty times the longest bench file there is
 MAX_LINE = 4000  # characters; tomllib's time grows with the square of a dotted key's length
+MAX_KEY_PARTS = 16  # a.b.c has three; every part of every key is a table: a megabyte of long keys once took 4 GB
+MAX_REASONS = 1000  # mistakes that are told one by one
 
 Loc = tuple[str | int, ...]
 Where = Callable[[Loc], str]
@@ -119,6 +121,23 @@ def key_lines(text: str) -> dict[Loc, int]:
     return lines
 
 
+def _deep_key_line(text: str) -> int | None:
+    """Find the line (from 1) of a key of too many parts, in any text; keys never span lines."""
+    if all(row.count(".") < MAX_KEY_PARTS for row in text.split("\n")):
+        return None
+    line, dots = 1, 0
+    for match in _TOKEN.finditer(text):
+        word = match.group()
+        if word == ".":
+            dots += 1
+            if dots >= MAX_KEY_PARTS:
+                return line
+        elif word[0] in "[]{}=,\n#":
+            dots = 0
+        line += word.count("\n")
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class Document:
     """A TOML file as read: where it was, its text, its values (arrays as tuples)."""
@@ -163,10 +182,12 @@ def parse_document(text: str, path: Path) -> Document:
 
     Raises
     ------
-    ConfigError    line-too-long, toml-malformed or duplicate-key, with the line
+    ConfigError    line-too-long, key-too-long, toml-malformed or duplicate-key, with the line
     """
     if long := next((n for n, row in enumerate(text.split("\n"), 1) if len(row) > MAX_LINE), None):
         raise _refused(path, "line-too-long", f"the line is longer than {MAX_LINE} characters", long)
+    if deep := _deep_key_line(text):
+        raise _refused(path, "key-too-long", f"the key has more than {MAX_KEY_PARTS} parts", deep)
     try:
         return Document(path, text, _frozen(tomllib.loads(text)))
     except RecursionError:
@@ -383,9 +404,10 @@ def check(
     try:
         return model.model_validate(values, context=context)
     except ValidationError as error:
-        return tuple(
-            reason for details in error.errors() for reason in _reasons(model, details, lambda loc: where((*prefix, *loc)))
-        )
+        told = error.errors(include_url=False)[:MAX_REASONS]
+        reasons = tuple(reason for details in told for reason in _reasons(model, details, lambda loc: where((*prefix, *loc))))
+        more = error.error_count() - len(told)
+        return (*reasons, Reason("too-many-mistakes", "", f"and {more} more mistakes")) if more else reasons
 
 
 def config_error(name: str, reasons: tuple[Reason, ...], where: str = "") -> ConfigError:

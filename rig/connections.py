@@ -6,13 +6,11 @@ With a simulated bench no real resource is ever opened.
 from dataclasses import dataclass
 from typing import Any
 
-from pyvisa import ResourceManager
-
 from drivers.clock import Clock, MonotonicClock
-from drivers.errors import ConfigError, Reason
 from drivers.registry import Closable, DriverEntry, Role, find
 from rig.bench import Bench
 from rig.instruments import visa
+from rig.simulation import make_world, resources_of
 from rig.steps import Walk, one_by_one, side_by_side
 
 
@@ -46,7 +44,11 @@ class Connections:
         self.world: Any = None
         self.walk: Walk = one_by_one if simulate else side_by_side  # a stepped clock knows one thread only
         self._links: list[Closable] = []
-        self.manager = self._simulated() if simulate else visa(bench.visa_library)
+        if simulate:
+            self.world = self.clock = make_world(bench)
+            self.manager = resources_of(self.world)
+        else:
+            self.manager = visa(bench.visa_library)
 
     def connect(self, role: Role) -> Connection:
         """Open the instrument of a role.
@@ -69,28 +71,3 @@ class Connections:
         self.manager.close()
         if self.world is not None:
             self.world.close()
-
-    def _simulated(self) -> ResourceManager:
-        from sim_instruments.visa_library import library_for
-        from sim_instruments.world import World
-
-        try:
-            self.world = World(self.bench.description(), 0)
-        except (ValueError, KeyError) as error:
-            raise ConfigError(
-                "This bench cannot be simulated.",
-                (Reason("simulation-impossible", "", str(error)),),
-                next_step="see `rig list` for the models that can be",
-            ) from error
-        self.clock = self.world
-        return ResourceManager(library_for(self.world))
-
-
-def simulated_models() -> dict[str, list[str]]:
-    """Which models can be simulated: role -> models."""
-    from sim_instruments.catalogue import entries
-
-    models: dict[str, list[str]] = {}
-    for entry in entries():
-        models.setdefault(entry.role, []).append(entry.model)
-    return models

@@ -5,6 +5,7 @@ switches no output on and sends the laser no pulse unless that is allowed.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from drivers.clock import MonotonicClock
 from drivers.registry import Role
 from rig.bench import Bench
+from rig.bench_lock import lock_bench
 from rig.checkup import STATUSES, Check, Finding, Permissions, Situation, run_checks
 from rig.checkup_computer import COMPUTER_CHECKS
 from rig.checkup_instruments import instrument_checks
@@ -88,8 +90,21 @@ def examine(
     Raises
     ------
     ConfigError      the bench cannot be simulated
+    RefusedError     another program uses it
     InstrumentError  there is no such VISA library
     """
+    with nullcontext() if simulate else lock_bench(bench, bench.roles()):
+        return _examined(bench, simulate, folder, allowed, stopped, observe)
+
+
+def _examined(
+    bench: Bench,
+    simulate: bool,
+    folder: Path,
+    allowed: Permissions | None,
+    stopped: Callable[[], bool],
+    observe: Observe,
+) -> Diagnosis:
     connections = Connections(bench, simulate=simulate)
     permissions = allowed or Permissions()
     situation = Situation(bench, connections.clock, MonotonicClock(), folder, permissions, stopped, connections.walk)

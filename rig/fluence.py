@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import curve_fit
-from scipy.stats import chi2 as chi2_distribution
 
 from drivers.errors import Reason
 
@@ -103,7 +101,9 @@ class MalusFit:
     @property
     def probability(self) -> float:
         """Get how probable a chi2 as great as this one is if the law is true."""
-        return float(chi2_distribution.sf(self.chi2, self.freedom))
+        from scipy.special import chdtrc  # slow to import, and hardly ever needed; scipy.stats would be slower still
+
+        return float(chdtrc(self.freedom, self.chi2))
 
 
 def law_sigma(law: Malus, covariance: ArrayLike, angle_deg: float) -> float:
@@ -145,7 +145,7 @@ def fit_malus(angle_deg: ArrayLike, energy: ArrayLike, standard_error: ArrayLike
     )
     covariance = slopes @ of_linear @ slopes.T
     # (what is no Malus' law at all stays as it came out, and is objected to)
-    if law.extinction < 0 and chi2_distribution.sf(chi2, len(angles) - 3) >= LEAST_PROBABILITY:
+    if law.extinction < 0 and chdtrc(len(angles) - 3, chi2) >= LEAST_PROBABILITY:
         law, covariance = _without_extinction(law, covariance, angles, energies, sigma)
     residuals = energies - np.array([law.at(angle) for angle in angles.tolist()])
     chi2 = float(np.sum((residuals / sigma) ** 2))
@@ -158,6 +158,8 @@ def _without_extinction(law: Malus, covariance: Floats, *data: Floats) -> tuple[
 
     def curve(at_deg: Floats, full: float, zero: float) -> Floats:
         return full * np.cos(2 * np.radians(at_deg - zero)) ** 2
+
+    from scipy.optimize import curve_fit  # slow to import, and hardly ever needed
 
     values, held = curve_fit(curve, angles, energies, [law.open, law.zero_deg], sigma, absolute_sigma=True)
     whole = np.zeros((3, 3))

@@ -4,7 +4,6 @@ Energies in it are the meter's own; what they are at the film is the bench's pic
 """
 
 import math
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pydantic import Field
 from drivers.errors import RecordError
 from rig.config_file import ConfigModel, Contradiction, load_model, render_toml
 from rig.fluence import Malus, law_sigma, quadrature
+from rig.small_file import write_whole
 
 FORMAT = "ito-rig fluence calibration 1"
 HEADING = """# Pump energy against the angle of the attenuator's plate, measured and fitted by: rig calibrate fluence
@@ -166,16 +166,9 @@ def write_calibration(path: Path, calibration: FluenceCalibration) -> None:
     ------
     RecordError  the folder or the disk does not play along; the old file is as it was
     """
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(calibration.text())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, calibration.text())
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise RecordError(
             f"The calibration cannot be written: {error.strerror}.",
             where=str(path),

@@ -18,6 +18,7 @@ from rig.timeline import Burst
 SPARE_FRAMES = 64
 SETTLING_DARK = 0.1  # of the stretch's median light
 LIT_SIGMAS = 10.0  # a dark frame this far from the others, in total counts, has caught a stray pulse
+FLAGS_TOLD = ("settling", "saturated", "missed_pulse", "compliance", "monitor", "dark_shift")
 DARK_SIGMAS = 6.0  # what is closer than this to the dark frames, in their own scatter, shows no light
 
 
@@ -34,7 +35,7 @@ class Ledger:
     assigned: int = 0
     unassigned: int = 0
     surplus: int = 0
-    flagged: dict[str, int] = field(default_factory=lambda: {"settling": 0, "saturated": 0, "missed_pulse": 0, "compliance": 0})
+    flagged: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FLAGS_TOLD, 0))
 
     def plus(self, rows: NDArray[np.void], planned: int) -> Self:
         """Return the ledger with one burst more: its rows as they stand in the file, and its shots of data."""
@@ -157,7 +158,7 @@ class BurstFrames:
         it and all between must show the level. `dark_noise` is the scatter of the light of dark frames.
         """
         rows, burst, stretch = self.rows.copy(), self.burst, self.stretch
-        saturated = (rows["flags"] & int(Flag.SATURATED)) != 0
+        seen = rows["flags"] & int(Flag.SATURATED | Flag.DARK_SHIFT)  # in the spectrum itself
         found = self.assign(period_ns)
         on_grid = found.trigger != NOBODY
         lead_in = on_grid & (found.trigger < burst.lead_in)
@@ -174,7 +175,7 @@ class BurstFrames:
         rows["flags"] = np.where(certain, 0, int(Flag.UNASSIGNED)).astype(rows["flags"].dtype)
         rows["flags"][lead_in] = int(Flag.LEAD_IN)
         rows["flags"][~data & ~lead_in] |= int(Flag.SURPLUS)
-        rows["flags"][saturated] |= int(Flag.SATURATED)
+        rows["flags"] |= seen
         rows["flags"][in_compliance] |= int(Flag.COMPLIANCE)
         if stretch is not None:
             rows["shot"][certain] = self.first_shot + shot[certain]

@@ -1,18 +1,30 @@
 """The instruments of a bench, opened all together or not at all, and what their models can do before they are opened."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pyvisa import ResourceManager
 
 from drivers.clock import Clock
-from drivers.errors import InstrumentError, Reason, RefusedError, RigError, WrongIdentity
+from drivers.errors import ConfigError, InstrumentError, Reason, RefusedError, RigError, WrongIdentity
 from drivers.registry import HAZARDS, Closable, DriverEntry, Role, find
-from drivers.roles import EnergyMeterInfo, Identity, Shutter, SourceLimits, Spectrometer, SpectrometerInfo, VoltageSource
+from drivers.roles import (
+    EnergyMeterInfo,
+    Identity,
+    Shutter,
+    SourceLimits,
+    Spectrometer,
+    SpectrometerInfo,
+    Telling,
+    VoltageSource,
+)
 from rig.bench import Bench
+from rig.bench_watch import QUEUES, BenchWatch, rules, untold
 from rig.compiler import Facts
 from rig.energy_watch import EnergyWatch
+from rig.interlocks import Interlocks
 from rig.pump_beam import PumpBeam
 from rig.run_state import Roles
 from rig.safety import SafeInstrument, SafeReport, make_safe
@@ -33,7 +45,8 @@ class Instruments:
     def close(self) -> None:
         """End all conversations; the instruments stay as they are."""
         for link in self.links:
-            link.close()
+            with suppress(Exception):  # one that is broken already keeps no other open
+                link.close()
 
     def roles(self) -> Roles:
         """Get what a run needs."""
@@ -104,8 +117,9 @@ def prepare(opened: Instruments, bench: Bench, beam: PumpBeam) -> tuple[Spectrom
     """Bring all instruments of a run into a known state, what makes light first: no pulse, shutter closed, output off."""
     roles, limits = opened.roles(), bench.voltage_source.limits
     roles.laser_trigger.prepare()
-    beam.prepare()
+    beam.prepare_shutter()
     roles.voltage_source.prepare(SourceLimits(*limits.voltage_v, limits.current_a))
+    beam.prepare_plate()
     meter = prepare_meter(opened, bench)
     return roles.spectrometer.prepare(), meter
 
@@ -126,6 +140,15 @@ def energy_watch(opened: Instruments, info: EnergyMeterInfo | None, bench: Bench
         return None
     rate_hz, ratio = bench.laser_trigger.rate_hz, section.pickoff_ratio
     return EnergyWatch(opened.by_role["energy_meter"], info, clock, rate_hz=rate_hz, pickoff_ratio=ratio)
+
+
+def bench_watch(opened: Instruments, bench: Bench, clock: Clock) -> BenchWatch:
+    """Make what watches over the live quantities of a run."""
+    by_role = cast(dict[str, Any], opened.by_role)
+    tellers = {role: instrument for role, instrument in by_role.items() if isinstance(instrument, Telling)}
+    queues = {role: by_role[role] for role in QUEUES if role in by_role}
+    ratio = 1.0 if bench.energy_meter is None else bench.energy_meter.pickoff_ratio
+    return BenchWatch(Interlocks(rules(bench, by_role)), clock, tellers, queues, ratio)
 
 
 def serials(opened: Instruments, info: EnergyMeterInfo | None) -> dict[str, str]:
@@ -166,9 +189,15 @@ def facts(bench: Bench) -> Facts:
 
     Raises
     ------
-    ConfigError  there is no driver for a model
+    ConfigError  there is no driver for a model, or none of them tells what a monitor watches
     """
-    kinds = {role: find(getattr(bench, role).model, cast(Role, role)).kind for role in bench.roles()}
+    kinds: dict[str, Any] = {role: find(getattr(bench, role).model, cast(Role, role)).kind for role in bench.roles()}
+    if reasons := tuple(untold(bench, kinds)):
+        raise ConfigError(
+            "A monitor watches what nothing on this bench tells.",
+            reasons,
+            next_step="take the monitor out, or use a model that tells it (docs/instruments)",
+        )
     source = cast(type[VoltageSource], kinds["voltage_source"])
     spectrometer = cast(type[Spectrometer], kinds["spectrometer"])
     shutter = cast(type[Shutter] | None, kinds.get("shutter"))

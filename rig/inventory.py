@@ -12,7 +12,7 @@ from pyvisa import ResourceManager
 
 from drivers.registry import entries, match_idn
 from rig.bench import Bench
-from rig.connections import simulated_models
+from rig.simulation import simulated_models
 
 ASK_TIMEOUT_MS = 500
 ANSWER_BYTES = 256

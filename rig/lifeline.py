@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import Any
 
-from drivers.clock import Clock, Deadline
+from drivers.clock import Clock, Deadline, slept_ns
 from drivers.errors import InstrumentError, RigError
 from drivers.registry import HAZARDS, Role, find
 from rig.bench import Bench
@@ -28,6 +28,7 @@ LISTEN_S = 0.05
 START_S = 20.0  # interpreter, PyVISA, drivers and tries of a slow network on a slow disk
 BYE_S = 5.0
 ACTS_AT_MOST_S = 20.0
+SLEPT_S = 0.1  # far above the jitter between two clocks
 
 
 class Unguarded:
@@ -88,6 +89,9 @@ class Lifeline:
         self._beats = self._answered = 0
         self._beat_ns: int | None = None
         self._unanswered_ns: int | None = None  # when the oldest beat without an answer was given
+        self._patience_s: float | None = None  # how long no sign of life is no fault; None: for ever
+        self._stood_still_s = 0.0  # longer than that
+        self._slept_ns = slept_ns()
         self._process = self._start()
         self._ear = threading.Thread(target=self._listen, name="words of the guard", daemon=True)
         self._ear.start()
@@ -125,6 +129,8 @@ class Lifeline:
 
     def watch(self, record: Path | None) -> None:
         """From now on silence means off; what the guard does is written to `record`."""
+        self.beat()
+        self._patience_s, self._slept_ns = self.silence_s, slept_ns()
         self._say({"silence_s": self.silence_s} | ({} if record is None else {"record": str(record.resolve())}))
 
     # --- during the run
@@ -136,6 +142,8 @@ class Lifeline:
         now_ns = self._clock.now_ns()
         if self._beat_ns is not None and now_ns - self._beat_ns < BEAT_S * 1e9:
             return
+        if self._patience_s is not None and self._beat_ns is not None and now_ns - self._beat_ns > self._patience_s * 1e9:
+            self._stood_still_s = (now_ns - self._beat_ns) * 1e-9
         if self._beats - self._answered > self.silence_s / BEAT_S + 100:
             return  # a guard that does not read must not let the pipe fill up
         self._beat_ns = now_ns
@@ -147,23 +155,27 @@ class Lifeline:
     @contextmanager
     def long_step(self, duration_s: float) -> Generator[None]:
         """Announce a step in which no sign of life may come for so long (s)."""
-        self._say({"allow_s": max(duration_s, self.silence_s)})
+        before_s, allowed_s = self._patience_s, max(duration_s, self.silence_s)
+        self._patience_s = None if before_s is None else allowed_s
+        self._say({"allow_s": allowed_s})
         try:
             yield
         finally:
+            self.beat()
+            self._patience_s = before_s
             self._say({"allow_s": None})
 
     def check(self) -> None:
-        """See that the guard lives, hears and has had nothing to do.
+        """See that the guard lives, hears and has had nothing to do, and that this computer was awake.
 
         Raises
         ------
-        RigError  it is dead or deaf, or has switched everything off
+        RigError  it is dead or deaf, or has switched everything off; or both of us stood still, and nobody watched the bench
         """
         late = self._beat_ns is not None and self._clock.now_ns() - self._beat_ns > self.silence_s * 0.5e9
         self.beat()
         deaf_ns = self._deaf_ns()
-        if late or deaf_ns:  # this process may have stood still: hear first what was said meanwhile
+        if late or deaf_ns or self._stood_still_s:  # this process may have stood still: hear first what was said meanwhile
             self._clock.sleep(LISTEN_S)
             deaf_ns = self._deaf_ns()
         if self._acted:
@@ -177,6 +189,9 @@ class Lifeline:
             raise _guard_lost("The guard process has died.")
         if deaf_ns:
             raise _guard_lost(f"The guard process has not answered for {deaf_ns * 1e-9:.1f} s.")
+        slept_s = (slept_ns() - self._slept_ns) * 1e-9
+        if self._patience_s is not None and (slept_s > SLEPT_S or self._stood_still_s):
+            raise _stood_still(max(slept_s, self._stood_still_s))
 
     def _deaf_ns(self) -> int:
         """For how long the guard has owed an answer (ns), 0 while that is normal."""
@@ -334,6 +349,15 @@ def _guard_lost(what: str) -> RigError:
         where="guard process",
         hardware_state="going safe",
         next_step="see what killed it (memory, somebody's kill), then run again: nothing is run without it",
+    )
+
+
+def _stood_still(duration_s: float) -> RigError:
+    return RigError(
+        f"This computer stood still for {duration_s:.1f} s, the guard too: nobody watched the bench.",
+        where="this computer",
+        hardware_state="going safe; what was on stayed on meanwhile",
+        next_step="see that it does not go to sleep while a run is under way (power settings, lid), then run again",
     )
 
 

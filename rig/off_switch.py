@@ -13,7 +13,7 @@ from pyvisa.errors import VisaIOError
 from pyvisa.resources import GPIBInstrument, MessageBasedResource, TCPIPInstrument, USBInstrument
 
 from drivers.clock import Clock, Deadline
-from drivers.visa_session import tune_socket
+from drivers.visa_session import arrived, tune_socket
 
 OPEN_TIMEOUT_MS = 1000
 WRITE_TIMEOUT_MS = 250
@@ -133,7 +133,7 @@ class OffSwitch:
                 try:
                     self._send(mark) if self.hazard.off else self._converse(deed, mark)
                 except Exception as error:  # noqa: BLE001 - whatever it is, off is tried again until time is up
-                    deed.detail = _short(error)
+                    deed.sent_ms, deed.detail = None, _short(error)
                     if end.over:
                         return
                     self._clock.sleep(RETRY_S)
@@ -156,6 +156,7 @@ class OffSwitch:
             resource.write_raw(self.hazard.off)
             mark()
             self._clock.sleep(EXECUTED_S)
+            arrived(resource, 0.0)  # raises when the connection was taken only to be dropped: nobody has heard it
         finally:
             resource.close()
 

@@ -3,7 +3,7 @@
 import platform
 import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from rig.compiler import Compiled
 
 LIBRARIES = ("ito-rig", "numpy", "scipy", "h5py", "pyvisa", "pyvisa-py", "pymeasure", "pydantic")
 PROGRAMS_AT_MOST = 100
+CORRECTED = timedelta(days=1)  # a wall clock that goes back by less has jumped; by more it was wrong before
 
 
 def program_texts(blocks: Sequence[Compiled]) -> list[dict[str, str]]:
@@ -25,9 +26,25 @@ def _program_text(one: Compiled) -> dict[str, str]:
     return texts if programs.plate_deg is None else {**texts, "plate_deg": repr(programs.plate_deg)}
 
 
+class _WallClock:
+    """The computer's wall clock, for labels; it may be set, also back."""
+
+    def __init__(self) -> None:
+        self._last = datetime.fromtimestamp(0, UTC)
+
+    def label(self) -> str:
+        now = datetime.now(UTC)
+        if not self._last - CORRECTED <= now < self._last:
+            self._last = now
+        return self._last.astimezone().isoformat(timespec="seconds")
+
+
+_wall_clock = _WallClock()
+
+
 def now_label() -> str:
-    """Say what the wall clock says: ISO text with its time zone."""
-    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+    """Say what the wall clock says: ISO text with its time zone; of two labels the later never tells an earlier time."""
+    return _wall_clock.label()
 
 
 def versions() -> dict[str, str]:

@@ -22,16 +22,14 @@ class PumpBeam:
         self._open = False
         self._plate_deg: float | None = None
 
-    def prepare(self) -> None:
-        """Close the shutter, then home the plate.
-
-        Raises
-        ------
-        InstrumentError  one of them does not do as it is told
-        """
+    def prepare_shutter(self) -> None:
+        """Close the shutter; raises InstrumentError when it does not close."""
         if self._shutter is not None:
             self._shutter.prepare()
             self._open = False
+
+    def prepare_plate(self) -> None:
+        """Home the plate, which takes seconds; raises InstrumentError when it does not get home."""
         if self._attenuator is not None:
             self._attenuator.prepare()
             self._plate_deg = None

@@ -7,13 +7,16 @@ from numpy.typing import NDArray
 
 from drivers.roles import FrameBatch, SpectrometerInfo
 from rig.analysis.bands import ASE_BAND_NM, SE_BAND_NM, Band, band_slice
-from rig.analysis.correction import DarkStatistics, dark_statistics, saturated
+from rig.analysis.correction import DarkStatistics, dark_shift, dark_statistics, saturated
 from rig.runfile import Flag, Run
 
 LIGHT_NM = (522.5, 22.5)  # centre, half width: all light the film emits, for the missed-pulse test
+UNLIT_NM = 650.0  # beyond it the film emits nothing and the pump is filtered
+UNLIT_PIXELS = 64  # looked at, evenly spread; with fewer than a quarter of them the level cannot be told
+DARK_SHIFT_COUNTS = 50.0  # read noise makes 2 at most, stray pump light of a clean bench 20; 50 of 62 000 bend no result
 CHUNK_FRAMES = 512
 BANDS = {"band_520": SE_BAND_NM, "band_535": ASE_BAND_NM}
-UNUSABLE = Flag.SETTLING | Flag.SATURATED | Flag.MISSED_PULSE | Flag.COMPLIANCE | Flag.UNASSIGNED | Flag.LEAD_IN | Flag.SURPLUS
+UNUSABLE = ~Flag(0)  # any flag at all
 
 
 class FrameReducer:
@@ -48,14 +51,20 @@ class FrameReducer:
             )
             for name, band_nm in BANDS.items()
         }
+        self._dark = dark.mean
+        unlit = np.flatnonzero((self.info.wavelength_nm > UNLIT_NM) & ~dark.hot)
+        self._unlit = unlit[:: max(1, len(unlit) // UNLIT_PIXELS)][:UNLIT_PIXELS]
         self._light = band_slice(self.info.wavelength_nm, *LIGHT_NM)
         self._light_dark = float(dark.mean[self._light].sum())
 
     def rows(self, batch: FrameBatch, rows: NDArray[np.void]) -> NDArray[np.float64]:
-        """Fill traces, their errors and the saturation flag of `rows`; return the light per frame (raw counts - dark, (n,))."""
+        """Fill traces, errors, saturation and dark flags of `rows`; return the light per frame, (n,) raw counts - dark."""
         for name, (counts, sigma) in self.traces(batch.spectra).items():
             rows[name], rows[f"{name}_sigma"] = counts, sigma
         rows["flags"][saturated(batch.spectra, self._hot)] |= int(Flag.SATURATED)
+        if len(self._unlit) >= UNLIT_PIXELS // 4:
+            shifted = np.abs(dark_shift(batch.spectra, self._dark, self._unlit)) > DARK_SHIFT_COUNTS
+            rows["flags"][shifted] |= int(Flag.DARK_SHIFT)
         return batch.spectra[:, self._light].sum(axis=1, dtype=np.int64) - self._light_dark
 
     def traces(self, spectra: NDArray[np.uint16]) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:

@@ -1,5 +1,6 @@
 """Where a run is, what it runs on, how it is asked to stop, and how it ended."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -64,6 +65,8 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self.why = ""
+        self.heeded = False  # the run is going safe
+        self.off_now: Callable[[], object] | None = None  # everything off from another thread, while instruments are open
 
     def request(self, why: str) -> None:
         """Ask for a safe stop; later requests change nothing."""
@@ -109,6 +112,7 @@ class Progress:
     shots_done: int
     shots_planned: int
     detail: str = ""
+    file: str = ""  # of the run, told once
 
 
 @dataclass(slots=True)
@@ -122,3 +126,20 @@ class Outcome:
     wall_s: float
     fault: BaseException | None = None
     states: list[RunState] = field(default_factory=list)
+
+    def end_as(self, error: BaseException) -> None:
+        """Note what went wrong after the end; the first fault stands."""
+        if self.fault is None:
+            self.reason, self.fault = FinishReason.FAULT, error
+
+
+DONE, REFUSED, STOPPED, FAULT, UNKNOWN, CTRL_C = 0, 2, 3, 4, 5, 130
+
+
+def exit_code(outcome: Outcome) -> int:
+    """What a program that ran it ends with."""
+    if not outcome.safe.safe:
+        return UNKNOWN
+    if outcome.fault is not None:
+        return FAULT
+    return STOPPED if outcome.reason is FinishReason.STOPPED else DONE

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NoReturn, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from drivers.errors import Reason, RecordError, RefusedError
-from rig.runfile_copy import cause, recover, replace_by_copy, sync_folder
+from rig.runfile_copy import bring_back, cause, present_name, recover, replace_by_copy, sync_folder
 from rig.runfile_layout import (
     ENDINGS,
     ENERGY_DTYPE,
@@ -35,7 +36,7 @@ from rig.runfile_layout import (
     read_extents,
     write_skeleton,
 )
-from rig.runfile_lock import WriterLock
+from rig.runfile_lock import PART, WriterLock, clear_leftovers, keep_out
 from rig.runfile_reader import Dark, Run, open_run
 
 __all__ = [
@@ -134,14 +135,17 @@ class RunFile:
             path, lock = _claim(folder, name)
         except OSError as error:
             raise RecordError(f"no file can be locked in this folder: {cause(error)}", where=str(folder)) from error
-        part = path.with_name(f"{path.name}.part")
+        left = clear_leftovers(folder)
+        part = path.with_name(f"{path.name}{PART}")
         try:
             write_skeleton(part, planned)
             with part.open("rb") as file:
                 extents = read_extents(file)
             part.replace(path)
             sync_folder(folder)
-            return cls(path, opener(path), extents, lock)
+            handle = opener(path)
+            keep_out(handle.fileno())
+            writer = cls(path, handle, extents, lock)
         except BaseException as error:
             for made in (part, path):
                 with suppress(OSError):
@@ -150,6 +154,9 @@ class RunFile:
             if isinstance(error, OSError | RuntimeError):
                 raise RecordError(f"the run file could not be made: {cause(error)}", where=str(path)) from error
             raise
+        if left:
+            writer.log(0, f"cleared away, nothing was recorded in it: {', '.join(left)}")
+        return writer
 
     @property
     def count(self) -> int:
@@ -265,12 +272,25 @@ class RunFile:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
-        """Wait until the disk has everything; once a second, outside the hot path; raises RecordError."""
+        """Wait until the disk has everything, and see that the file still has its name.
+
+        Once a second, outside the hot path.
+
+        Raises
+        ------
+        RecordError  the disk is failing, or somebody moved or removed the file (close() then writes it again)
+        """
         self._check_usable()
         try:
             os.fsync(self._handle.fileno())
+            now = present_name(self._handle.fileno(), self.path)
         except OSError as error:
             self._break(error, self._synced_count)
+        if now != str(self.path):
+            # writing would go on for ever, into a file that nobody finds or that ends with this process
+            self._break(
+                OSError(errno.ENOENT, f"it was moved to {now}" if now else "it was removed while it was written"), self._count
+            )
         self._synced_count = self._count
 
     def finish(self, state: str, results: Results | None = None, wall_end_label: str = "") -> Path:
@@ -294,9 +314,18 @@ class RunFile:
         return self.path
 
     def close(self) -> None:
-        """Let go of file and lock as they are; harmless when done twice."""
-        self._close_handle()
-        self._lock.release()
+        """Let go of file and lock as they are; harmless when done twice. A file that somebody removed is written again.
+
+        Raises
+        ------
+        RecordError  it was removed and cannot be written again
+        """
+        try:
+            if not self._closed and self._removed():
+                bring_back(self._handle.fileno(), self.path)
+        finally:
+            self._close_handle()
+            self._lock.release()
 
     # --- bytes --------------------------------------------------------------------------------------------------------
 
@@ -356,6 +385,12 @@ class RunFile:
             next_step="make room or reconnect the disk, then finish the file with: rig recover",
         ) from error
 
+    def _removed(self) -> bool:
+        try:
+            return not present_name(self._handle.fileno(), self.path)
+        except OSError:  # a handle that tells nothing gives nothing back either
+            return False
+
     def _close_handle(self) -> None:
         if not self._closed:
             self._closed = True
@@ -376,12 +411,12 @@ def check_folder(folder: Path, size: int) -> None:
     RefusedError  all reasons at once
     """
     reasons: list[Reason] = []
-    probe = folder / f".probe-{os.getpid()}"
     try:
-        probe.write_bytes(b"probe")
-        if probe.read_bytes() != b"probe":
-            raise OSError(errno.EIO, "the folder does not give back what was written")
-        probe.unlink()
+        with TemporaryFile(dir=folder, buffering=0) as probe:  # a kill leaves none behind
+            probe.write(b"probe")
+            probe.seek(0)
+            if probe.read() != b"probe":
+                raise OSError(errno.EIO, "the folder does not give back what was written")
     except OSError as error:
         reasons.append(Reason("folder-not-writable", str(folder), f"nothing can be written there: {cause(error)}"))
     else:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
+from io import FileIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +24,7 @@ FORMAT = "ito-rig run 1"
 STATE_BYTES = 16
 LABEL_BYTES = 40
 SKELETON_BYTES = 65536  # HDF5's own headers, generously
+MAX_NAMES = 1000  # in one group of a file that is read; ours have 20
 
 RUNNING = "running"
 INTERRUPTED = "interrupted"  # the ending of a run whose writer died
@@ -38,6 +41,8 @@ class Flag(IntFlag):
     UNASSIGNED = 16
     LEAD_IN = 32
     SURPLUS = 64
+    MONITOR = 128
+    DARK_SHIFT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +347,31 @@ def _reserve(descriptor: int, size: int) -> None:
                 raise
 
 
+class _Medium(FileIO):
+    """The file that HDF5 writes: HDF5 never hears of a full disk, as it ends the interpreter with it; `error` keeps it."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write all of `data`, or keep the reason why not."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        try:
+            while left and self.error is None:
+                left = left[super().write(left) or 0 :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Set the size (bytes), or keep the reason why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+
 def write_skeleton(path: Path, planned: list[Cell]) -> None:
     """Make the file with every dataset and attribute, reserve its room on the disk, sync it; HDF5 is out of it afterwards.
 
@@ -349,18 +379,26 @@ def write_skeleton(path: Path, planned: list[Cell]) -> None:
     ------
     OSError  the folder or the disk does not play along
     """
+    with _Medium(path, "w+") as medium:
+        _format(medium, planned)
+        if medium.error is not None:
+            raise medium.error
+        _reserve(medium.fileno(), path.stat().st_size)
+        os.fsync(medium.fileno())
+
+
+def _format(medium: _Medium, planned: list[Cell]) -> None:
     # Aligned, so that no count or slot number straddles two sectors.
-    with h5py.File(path, "w", locking=False, alignment_threshold=1, alignment_interval=8) as file:
+    with h5py.File(medium, "w", alignment_threshold=1, alignment_interval=8) as file:
         for name, attributes in GROUPS.items():
             file.require_group(name).attrs.update(attributes)
         entry = file.require_group("entry")
         for cell in planned:
+            if medium.error is not None:
+                return
             _allocate(entry, cell)
         for link, target in LINKS.items():
             entry[link] = entry[target]
-    with path.open("r+b") as raw:
-        _reserve(raw.fileno(), path.stat().st_size)
-        os.fsync(raw.fileno())
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +422,8 @@ class Extent:
 
 def _datasets(group: h5py.h5g.GroupID, prefix: str, depth: int) -> Iterator[tuple[str, h5py.h5d.DatasetID]]:
     # Half the time of h5py's Group and Dataset, and a browser opens many runs.
+    if not group.get_num_objs() <= MAX_NAMES:
+        raise ValueError(f"{group.get_num_objs()} names in a group, at most {MAX_NAMES} are looked at")
     for name in group:
         path = prefix + name.decode("utf-8", "replace")
         kind = h5py.h5g.get_objinfo(group, name, follow_link=False).type  # links that lead elsewhere are none of ours
@@ -391,6 +431,26 @@ def _datasets(group: h5py.h5g.GroupID, prefix: str, depth: int) -> Iterator[tupl
             yield path, h5py.h5d.open(group, name)
         elif kind == h5py.h5g.GROUP and depth:
             yield from _datasets(h5py.h5g.open(group, name), f"{path}/", depth - 1)
+
+
+def _require_ours(opened: h5py.File) -> None:
+    """Refuse what is no run file (ValueError), before anything of unknown size is read or any link is followed."""
+    name = b"format"
+    if h5py.h5a.exists(opened.id, name):
+        attribute = h5py.h5a.open(opened.id, name)
+        plain = attribute.shape == () and attribute.get_type().get_class() == h5py.h5t.STRING
+        if plain and attribute.get_storage_size() <= LABEL_BYTES and opened.attrs.get("format") == FORMAT:
+            if isinstance(opened.get("entry", getlink=True), h5py.HardLink):
+                return
+    raise ValueError(f"not a file of the format {FORMAT!r}")
+
+
+def _require_apart(extents: Mapping[str, Extent]) -> None:
+    """Refuse datasets that share bytes without being one and the same: all together are never larger than the file."""
+    places = sorted({(extent.offset, extent.nbytes) for extent in extents.values() if extent.nbytes})
+    for (offset, nbytes), (following, _) in pairwise(places):
+        if not offset + nbytes <= following:
+            raise ValueError(f"two datasets share the bytes from {following} on")
 
 
 def read_extents(file: BinaryIO) -> dict[str, Extent]:
@@ -405,13 +465,16 @@ def read_extents(file: BinaryIO) -> dict[str, Extent]:
     size = file.seek(0, os.SEEK_END)
     extents: dict[str, Extent] = {}
     with h5py.File(file, "r") as opened:
-        if opened.attrs.get("format") != FORMAT:
-            raise ValueError(f"not a file of the format {FORMAT!r}")
+        _require_ours(opened)
         for name, dataset in _datasets(h5py.h5g.open(opened.id, b"entry"), "", depth=1):
+            layout = dataset.get_create_plist()  # first: the shape of a virtual dataset would open its sources
+            if layout.get_layout() != h5py.h5d.CONTIGUOUS or layout.get_external_count():
+                raise ValueError(f"/entry/{name} is not stored contiguously in this file")
             extent = Extent(dataset.get_offset() or 0, dataset.shape, dataset.dtype)
-            if dataset.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS or extent.dtype.hasobject:
-                raise ValueError(f"/entry/{name} is not stored contiguously")
+            if extent.dtype.hasobject:
+                raise ValueError(f"/entry/{name} holds no plain numbers or text")
             if not 0 <= extent.offset <= extent.offset + extent.nbytes <= size or (extent.nbytes and not extent.offset):
                 raise ValueError(f"/entry/{name} lies outside the file")
             extents[name] = extent
+    _require_apart(extents)
     return extents

@@ -9,6 +9,7 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,12 @@ from rig.runfile_layout import (
     Capacity,
     Extent,
     RunHeader,
+    cells,
     read_extents,
 )
-from rig.runfile_lock import writer_lives
+from rig.runfile_lock import open_elsewhere, writer_lives
+
+SMALL_BYTES = 64 << 20  # of a text or anything else that is read as a whole and does not grow with the run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,12 +124,14 @@ class Run:
                 facts = os.fstat(file.fileno())
                 identity = (facts.st_dev, facts.st_ino, facts.st_size)
                 if identity != self._identity:  # first time, or replaced by its finished copy
-                    self._extents = read_extents(file)
+                    extents = read_extents(file)
+                    _require_layout(extents)
+                    self._extents = extents
                     self._identity = identity
                 yield OpenedRun(file, self._extents)
         except FileNotFoundError as error:
             raise RecordError("there is no such run file", where=str(self.path)) from error
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
             raise RecordError(
                 f"this is no run file, or it is damaged: {error}",
                 where=str(self.path),
@@ -168,6 +174,11 @@ class Run:
         """Get what the source measured, an array of READING_DTYPE (n,)."""
         with self._opened() as run:
             return run.table("readings", READING_DTYPE, run.valid("readings"))
+
+    def readings_from(self, start: int) -> NDArray[Any]:
+        """Read what the source measured from row `start` on, an array of READING_DTYPE (n,)."""
+        with self._opened() as run:
+            return run.table("readings", READING_DTYPE, run.valid("readings")[start:])
 
     @property
     def energies(self) -> NDArray[Any]:
@@ -243,7 +254,7 @@ class Run:
     def unfinished(self) -> bool:
         """Get whether the writer died: the state is no ending and nobody holds the lock."""
         # The lock first: a writer that ends between the two questions has set its state before it lets go.
-        return not self.writer_lives and self.state not in ENDINGS
+        return not self.writer_lives and self.state not in ENDINGS and not open_elsewhere(self.path)
 
     @property
     def events(self) -> list[tuple[int, str]]:
@@ -257,13 +268,13 @@ class Run:
         """Get the latest reconciliation of triggers and frames, empty before the first."""
         with self._opened() as run:
             text = run.text(f"status/ledger_{run.number('status/ledger_slot') & 1}")
-            return json.loads(text) if text else {}
+            return _json_object(text) if text else {}
 
     @property
     def results(self) -> dict[str, Any]:
         """Get the results of a finished run, empty before."""
         with self._opened() as run:
-            return json.loads(run.text("results/json")) if "results/json" in run.extents else {}
+            return _json_object(run.text("results/json")) if "results/json" in run.extents else {}
 
     @property
     def result_arrays(self) -> dict[str, NDArray[Any]]:
@@ -271,6 +282,66 @@ class Run:
         with self._opened() as run:
             names = [name for name in run.extents if name.startswith("results/") and name != "results/json"]
             return {name.removeprefix("results/"): run.array(name) for name in names}
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"a JSON object expected, got {type(found).__name__}")
+    return found
+
+
+@cache
+def _template() -> dict[str, tuple[np.dtype[Any], int]]:
+    """List what every run file has: type and number of dimensions; a text may have any length."""
+    nothing = RunHeader(
+        **dict.fromkeys(HEADER_TEXTS, ""),
+        simulated=True,
+        seed=None,
+        wavelength_nm=np.zeros(1),
+        nonlinearity=(1.0,),
+        wall_start_label="",
+    )
+    return {cell.path: (cell.dtype, len(cell.shape)) for cell in cells(nothing, Capacity(1, 1, 1, energies=1))}
+
+
+def _require_layout(extents: Mapping[str, Extent]) -> None:
+    """Refuse (ValueError, KeyError) what is not as the layout says, before any of it is read."""
+    optional = {*HEADER_TEXTS.values(), *(path for path in _template() if path.startswith("energies/"))}
+    pixels = extents["spectra/counts"].shape[1:]
+    rows = {group: extents[f"{group}/block"].shape for group in ("frames", "readings")}
+    rows["energies"] = extents["energies/block"].shape if "energies/block" in extents else (0,)
+    for path, (dtype, dimensions) in _template().items():
+        if path in optional and path not in extents:
+            continue
+        extent = extents[path]
+        right = extent.dtype.kind == "S" if dtype.kind == "S" else extent.dtype == dtype
+        if not right or len(extent.shape) != dimensions:
+            raise ValueError(f"/entry/{path} is {extent.dtype} {extent.shape}, not as a run file has it")
+        group, _, name = path.partition("/")
+        if path == "spectra/counts":
+            expected = rows["frames"] + pixels
+        elif group in rows and dimensions:
+            expected = rows[group]
+        elif path == "spectra/wavelength_nm" or (group == "dark" and dimensions):
+            expected = pixels
+        else:
+            expected = extent.shape
+        if extent.shape != expected:
+            raise ValueError(f"/entry/{path} has the shape {extent.shape}, {expected} expected")
+        if group not in rows and name != "counts":
+            _require_small(path, extent)
+    for path, extent in extents.items():
+        if path.startswith("results/"):
+            if extent.dtype.kind not in "biufS":
+                raise ValueError(f"/entry/{path} holds no plain numbers or text")
+            if path == "results/json":
+                _require_small(path, extent)
+
+
+def _require_small(path: str, extent: Extent) -> None:
+    if not extent.nbytes <= SMALL_BYTES:
+        raise ValueError(f"/entry/{path} takes {extent.nbytes} bytes, at most {SMALL_BYTES} are read")
 
 
 def open_run(path: Path | str) -> Run:

@@ -19,10 +19,13 @@ from drivers.clock import Clock, Deadline
 from drivers.errors import InstrumentError, RigError
 from drivers.roles import ExposureProgram, FrameBatch, SourceReading
 from rig.acquisition import READING_INTERVAL_S, Acquisition, Reduce
+from rig.bench_watch import BenchWatch
 from rig.compiler import Compiled, Programs
 from rig.energy_watch import EnergyWatch
 from rig.frames import BurstFrames, without_lit
+from rig.interlocks import Interlocks
 from rig.lifeline import Guarded, Unguarded
+from rig.on_time import OnTime
 from rig.pump_beam import PumpBeam
 from rig.run_state import FinishReason as FinishReason
 from rig.run_state import Outcome as Outcome
@@ -34,7 +37,7 @@ from rig.run_state import Stage
 from rig.run_state import StopRequest as StopRequest
 from rig.runfile import FRAME_DTYPE, RunFile
 from rig.safety import SafeReport, make_safe
-from rig.sequence import Block
+from rig.sequence import Block, State
 from rig.source_record import QUIET_S, Reading, compliance_error, demand_level, list_mismatch
 from rig.steps import Walk, one_by_one
 
@@ -55,6 +58,8 @@ class Runner:
     walk         how all instruments go off: one after the other on a stepped clock
     lifeline     to the guard process
     pause        asks for a pause between two blocks, in which everything is off
+    watch        over live quantities; None watches nothing
+    on_time_s    longest time with a voltage on, without a break (s)
     """
 
     def __init__(
@@ -73,6 +78,8 @@ class Runner:
         walk: Walk = one_by_one,
         lifeline: Guarded | None = None,
         pause: PauseRequest | None = None,
+        watch: BenchWatch | None = None,
+        on_time_s: float = math.inf,
     ) -> None:
         self.roles = roles
         self.clock = clock
@@ -86,6 +93,8 @@ class Runner:
         self.walk = walk
         self.lifeline = lifeline or Unguarded()
         self.pause = pause or PauseRequest()
+        self.watch = watch or BenchWatch(Interlocks([]), clock, {}, {})
+        self.on_time = OnTime(on_time_s, clock)
         self.stage = Stage()
         self.acquisition = Acquisition(
             roles,
@@ -100,6 +109,8 @@ class Runner:
             beam=self.beam,
             energy=energy,
             lifeline=self.lifeline,
+            watch=self.watch,
+            on_time=self.on_time,
         )
         self._armed_at: tuple[int, int] | None = None
         self._compiled: Compiled | None = None
@@ -121,8 +132,10 @@ class Runner:
         reason, fault = FinishReason.DONE, None
         try:
             try:
+                self.observe(Progress(self.stage.now, 0, self.acquisition.ledger.planned, file=str(self.runfile.path)))
                 for line in self.lifeline.reach:
                     self._log(f"guard: {line}")
+                self.watch.log_to(self._log)
                 self._run_blocks(blocks, compile_one, integration_ns)
                 if self.stop.requested:
                     reason = FinishReason.STOPPED
@@ -162,6 +175,8 @@ class Runner:
                 block = None
             if block is not None and self.pause.asked:
                 self._rest()
+        if not self.stop.requested:
+            self.watch.at_end()
 
     def _rest(self) -> None:
         """Everything off until the pause is over or the run is to stop."""
@@ -169,6 +184,7 @@ class Runner:
             return
         self.stage.enter(RunState.PAUSED)
         report = make_safe(self.roles.by_name(), self.walk)
+        self.on_time.level(0.0)
         self._log(f"paused: {report}")
         self.beam.was_closed()
         self._loaded = None
@@ -183,6 +199,7 @@ class Runner:
         self._log("the pause is over")
 
     def _go_safe(self) -> SafeReport:
+        self.stop.heeded = True
         self.stage.enter(RunState.SAFING)
         report = make_safe(self.roles.by_name(), self.walk)
         self.stage.enter(RunState.SAFE)
@@ -193,7 +210,7 @@ class Runner:
         try:
             if self.acquisition.pending:
                 self._rescue(self.acquisition.pending[-1], hangs="spectrometer" in safe.left_behind)
-            self._log(f"{reason.value}: {fault or self.stop.why or 'all blocks done'}")
+            self._log(f"{reason.value}: {self.stop.why or 'all blocks done' if fault is None else _text(fault)}")
             self._log(f"safe: {safe}")
             self.runfile.set_ledger(self.acquisition.ledger.as_dict())
             self.runfile.sync()
@@ -270,34 +287,38 @@ class Runner:
         self._compiled, self._loaded = compiled, compiled.programs
         if self._armed_at is None:
             self._armed_at = (self.clock.now_ns(), self.wall.now_ns())
+        self.watch.before_arming({stretch.state for stretch in compiled.block.stretches})
         if compiled.mode == "gated":
             self._gated(compiled)
         else:
             self._stepped(compiled)
+        if not self.stop.requested:
+            self.watch.after_block()
         if self.energy is not None and (note := self.energy.end_block()):
             self._log(f"block {compiled.block.index}: {note}")
 
     def _gated(self, compiled: Compiled) -> None:
         """One level, held: set, settle and read it while no pulse can fire, then one burst, watched."""
         source = self.roles.voltage_source
-        voltage_v = compiled.block.stretches[0].voltage_v
+        voltage_v, state = compiled.block.stretches[0].voltage_v, compiled.block.stretches[0].state
         if self.stop.requested:
             return
+        self.on_time.level(voltage_v)
         source.arm()
         self.lifeline.check()
         self.clock.sleep(QUIET_S)
-        readings = [self._read()]
+        readings = [self._read(state)]
         demand_level(readings[0], voltage_v)
         self.roles.spectrometer.arm()
 
         def watch() -> None:
             if self.clock.now_ns() - readings[-1].t_ns >= READING_INTERVAL_S * 1e9:
-                readings.append(self._read())
+                readings.append(self._read(state))
                 demand_level(readings[-1], voltage_v)
 
         if self.acquisition.burst(compiled, 0, readings, watch) is None:
             return
-        readings.append(self._read())
+        readings.append(self._read(state))
         self.stage.enter(RunState.COMMITTING)
         self.acquisition.commit(self._compiled, proven=True)
         demand_level(readings[-1], voltage_v)
@@ -331,7 +352,8 @@ class Runner:
             own_ns = bursts[0].t_fire_ns + (round(after_s * 1e9) if math.isfinite(after_s) else 0)
             frames = bursts[min(number, len(bursts) - 1)]
             t_ns = own_ns if against else frames.t_fire_ns
-            readings.append(self._keep(point, t_ns, t_ns, frames.stretch_number))
+            state = None if frames.stretch is None else frames.stretch.state
+            readings.append(self._keep(point, t_ns, t_ns, frames.stretch_number, state))
         if not against:
             # a stretch is vouched for by the readings at its own edge and at the next
             for number, frames in enumerate(bursts):
@@ -351,18 +373,26 @@ class Runner:
 
     # --- source readings
 
-    def _read(self) -> Reading:
+    def _read(self, state: State) -> Reading:
         asked_ns = self.clock.now_ns()
         measured = self.roles.voltage_source.measure()
-        return self._keep(measured, asked_ns, self.clock.now_ns(), self.acquisition.stretches_begun)
+        return self._keep(measured, asked_ns, self.clock.now_ns(), self.acquisition.stretches_begun, state)
 
-    def _keep(self, measured: SourceReading, asked_ns: int, t_ns: int, stretch_number: int) -> Reading:
+    def _keep(self, measured: SourceReading, asked_ns: int, t_ns: int, stretch_number: int, state: State | None) -> Reading:
         reading = Reading(asked_ns, t_ns, measured.voltage_v, measured.current_a, measured.in_compliance)
         block = -1 if self._compiled is None else self._compiled.block.index
         self.runfile.append_readings(t_ns, reading.voltage_v, reading.current_a, reading.in_compliance, block, stretch_number)
+        self.watch.on_reading(reading, t_ns, state)
         return reading
 
     # --- telling
 
     def _log(self, text: str) -> None:
         self.runfile.log(self.clock.now_ns(), text)
+
+
+def _text(fault: BaseException) -> str:
+    try:
+        return str(fault)
+    except Exception:  # noqa: BLE001 - somebody's own error must not keep the end of the run from being written
+        return type(fault).__name__

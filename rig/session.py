@@ -5,8 +5,8 @@ The one module that may put simulated instruments behind the drivers; it never o
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,80 +19,50 @@ from drivers.errors import ConfigError, Reason, RigError, UnsafeStateError
 from drivers.registry import Role
 from drivers.roles import SpectrometerInfo
 from rig.bench import Bench, default_bench, read_bench
+from rig.bench_lock import BenchLock, lock_bench
 from rig.calibrate import Scan, evaluate, require_scannable
 from rig.compiler import Plan, compile_block, plan
 from rig.config_file import ConfigModel
 from rig.fluence_calibration import FluenceCalibration
-from rig.instruments import Instruments, energy_watch, facts, open_instruments, prepare, require_calibrated, serials, visa
+from rig.instruments import (
+    Instruments,
+    bench_watch,
+    energy_watch,
+    facts,
+    open_instruments,
+    prepare,
+    require_calibrated,
+    serials,
+    visa,
+)
 from rig.lifeline import GUARD_SUFFIX, Guarded, Lifeline, Unguarded
+from rig.measurements.live_view import LiveView
 from rig.measurements.on_off import OnOff
-from rig.measurements.switching_record import SwitchingRecord, reduce_switching_run, without_result
+from rig.measurements.switching_record import reduce_switching_run
 from rig.provenance import now_label, program_texts, versions
 from rig.reduction import FrameReducer
+from rig.run_result import RunResult as RunResult
 from rig.runfile import RunFile, RunHeader, check_folder, open_run
-from rig.runner import FinishReason, Outcome, PauseRequest, Progress, Runner, RunState, StopRequest
+from rig.runner import Outcome, PauseRequest, Progress, Runner, RunState, StopRequest
 from rig.sequence import Measurement, Sequence, slug
+from rig.simulation import check_film, make_world, resources_of
 from rig.steps import one_by_one, side_by_side
 
-MEASUREMENTS: dict[str, type[Measurement]] = {OnOff.name: OnOff}
+MEASUREMENTS: dict[str, type[Measurement]] = {OnOff.name: OnOff, LiveView.name: LiveView}
 READINGS_PER_S = 25
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RunResult:
-    """A run that has ended, with the file it left.
-
-    `record` is None when the file could not be reduced; `note` then says why.
-    """
-
-    path: Path
-    plan: Plan
-    outcome: Outcome
-    record: SwitchingRecord | None
-    simulated: bool
-    seed: int | None
-    note: str = ""
-
-    @property
-    def results(self) -> Any:
-        """Get the reduced values (rig.analysis.switching.SwitchingResult), None when there are none."""
-        return None if self.record is None else self.record.result
-
-    @property
-    def figure(self) -> Any:
-        """Get the run's figure (a matplotlib Figure).
-
-        Raises
-        ------
-        ValueError  there is nothing to draw
-        """
-        if self.record is None:
-            raise ValueError(self.note)
-        return self.record.figure()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what `rig run --json` prints."""
-        return {
-            "file": str(self.path),
-            "simulated": self.simulated,
-            "seed": self.seed,
-            "mode": self.plan.mode,
-            "state": self.outcome.reason.value,
-            "duration_s": self.outcome.duration_s,
-            "wall_s": self.outcome.wall_s,
-            "frames": self.outcome.ledger.as_dict(),
-            "results": without_result(self.note) if self.record is None else self.record.as_json(),
-        }
-
-
 @dataclass(slots=True)
-class _Opened:
+class Opened:
+    """Open instruments, and all that has to be ended with them."""
+
     instruments: Instruments
     clock: Clock
     assumed: str
     simulation: str
     manager: ResourceManager
     lifeline: Guarded
+    lock: BenchLock | None = None
     world: Any = None
 
     def close(self) -> None:
@@ -104,6 +74,8 @@ class _Opened:
                 self.world.close()
         finally:
             self.lifeline.close()
+            if self.lock is not None:
+                self.lock.release()
 
 
 class Session:
@@ -153,7 +125,7 @@ class Session:
         self.out = Path(out)
         self.prepare_world = prepare_world
         if self.in_process:
-            _check_simulated(device, variant, self.faults)
+            check_film(device, variant, self.faults)
         elif device or variant or self.faults:
             raise ConfigError(
                 "A film, a variant and faults can be chosen on a bench simulated here only; this one is behind its resources.",
@@ -161,6 +133,13 @@ class Session:
                 next_step="add --simulate (simulate=True), or leave them out; `rig sim serve` takes them for a served bench",
             )
         self.world: Any = None  # of the last simulated run: the ground truth that tests judge by
+
+    def with_output(self, out: Path | str | None, seed: int | None) -> "Session":
+        """Return the same with another folder for run files, another seed; None keeps one."""
+        other = copy(self)
+        other.out = self.out if out is None else Path(out)
+        other.seed = self.seed if seed is None else seed
+        return other
 
     def sequence(self, source: Sequence | ConfigModel | Path | str) -> Sequence:
         """Read a sequence file, or wrap a measurement made in Python."""
@@ -212,7 +191,7 @@ class Session:
         stop: StopRequest | None = None,
         pause: PauseRequest | None = None,
     ) -> RunResult:
-        """Run a sequence; what happens on the bench is in the result's outcome. Stop and pause may be asked for in another thread.
+        """Run a sequence; what happens on the bench is in the result's outcome. Stop and pause may be asked for by any thread.
 
         Raises
         ------
@@ -227,8 +206,11 @@ class Session:
         stop = stop or StopRequest()
         opened = self._open(self.bench.roles())
         try:
+            if not self.in_process:  # a stepped clock knows one thread only
+                stop.off_now = opened.instruments.make_safe
             result = self._run(sequence, what, opened, observe, stop, pause)
         finally:
+            stop.off_now = None
             opened.close()
         fault = result.outcome.fault
         if fault is not None and not isinstance(fault, Exception):  # who loops over runs must not start the next one
@@ -279,7 +261,7 @@ class Session:
         self,
         sequence: Sequence,
         what: Plan,
-        opened: _Opened,
+        opened: Opened,
         observe: Callable[[Progress], None],
         stop: StopRequest,
         pause: PauseRequest | None,
@@ -294,6 +276,8 @@ class Session:
             info, meter = prepare(opened.instruments, self.bench, beam)
             require_calibrated(self.bench, serials(opened.instruments, meter), simulated=self.simulated)
             energy = energy_watch(opened.instruments, meter, self.bench, opened.clock)
+            watch = bench_watch(opened.instruments, self.bench, opened.clock)
+            watch.before_arming()
             header = self._header(sequence, what, opened, info)
             readings = 64 + round(what.price.duration_s * READINGS_PER_S) + 16 * len(what.blocks)
             runfile = RunFile.create(
@@ -324,6 +308,8 @@ class Session:
             walk=opened.instruments.walk,
             lifeline=opened.lifeline,
             pause=pause,
+            watch=watch,
+            on_time_s=self.bench.voltage_source.limits.on_time_s,
         )
         known = facts(self.bench)
         outcome = runner.run(
@@ -344,55 +330,72 @@ class Session:
             runfile.finish(state, record.stored(text), now_label())
         except (RigError, ValueError) as error:
             note = str(error)
-            runfile.close()
-            if outcome.fault is None:
-                outcome.reason, outcome.fault = FinishReason.FAULT, error
+            outcome.end_as(error)
         finally:
-            runfile.close()  # harmless when done; an interrupt must not keep file and lock
-        return RunResult(path, what, outcome, record, simulated, seed, note)
+            try:
+                runfile.close()  # harmless when done; an interrupt must not keep file and lock
+            except (
+                RigError
+            ) as error:  # the file is gone and cannot be written again: what the hardware does is known all the same
+                note = note or str(error)
+                outcome.end_as(error)
+        return RunResult(runfile.path, what, outcome, record, simulated, seed, note)
 
-    def _open(self, roles: tuple[str, ...]) -> _Opened:
+    def open_all(self) -> Opened:
+        """Open every instrument of the bench and ask who it is; nothing is set or switched. Who opens them makes them safe.
+
+        Raises
+        ------
+        RefusedError     the bench is in use
+        InstrumentError  one cannot be opened, or is another than the bench says; all are closed again
+        """
+        return self._open(self.bench.roles())
+
+    def _open(self, roles: tuple[str, ...]) -> Opened:
         """Open the instruments of some roles and ask who they are; nothing is set or switched."""
         clock: Clock = MonotonicClock()
+        lock = None if self.in_process else lock_bench(self.bench, roles)
+        try:
+            return self._open_locked(roles, clock, lock)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+    def _open_locked(self, roles: tuple[str, ...], clock: Clock, lock: BenchLock | None) -> Opened:
         lifeline = Unguarded() if self.in_process else Lifeline(clock, self.bench.safety.guard_silence_s)
         try:
-            return self._open_guarded(roles, clock, lifeline)
+            return self._open_guarded(roles, clock, lifeline, lock)
         except BaseException:
             lifeline.close()
             raise
 
-    def _open_guarded(self, roles: tuple[str, ...], clock: Clock, lifeline: Guarded) -> _Opened:
+    def _open_guarded(self, roles: tuple[str, ...], clock: Clock, lifeline: Guarded, lock: BenchLock | None) -> Opened:
         clock = lifeline.beating(clock)
         assumed = simulation = "{}"
         world: Any = None
         if self.in_process:
-            from sim_instruments.visa_library import library_for
-
-            world = self._make_world()
+            world = make_world(
+                self.bench,
+                seed=self.seed,
+                device=self.device,
+                variant=self.variant,
+                state=self.state,
+                faults=self.faults,
+            )
             clock = world
             self.prepare_world(world)
             self.world = world
             assumed = json.dumps(world.assumed())
             simulation = json.dumps({"variant": self.variant or "bare", "faults": self.faults, "history": world.history()})
-            manager = ResourceManager(library_for(world))
+            manager = resources_of(world)
         else:
             manager = visa(self.bench.visa_library)
         walk = one_by_one if self.in_process else partial(side_by_side, clock=clock)  # a stepped clock knows one thread only
         instruments = open_instruments(self.bench, cast(tuple[Role, ...], roles), manager, clock, walk)
-        return _Opened(instruments, clock, assumed, simulation, manager, lifeline, world)
+        return Opened(instruments, clock, assumed, simulation, manager, lifeline, lock, world)
 
-    def _make_world(self) -> Any:
-        """Make the simulated bench; a film with a serial number comes with its history, which is written down from now on."""
-        from sim_instruments.device_store import default_folder
-        from sim_instruments.world import World
-
-        folder = (self.state or default_folder()) if self.device else None
-        with _impossible():
-            return World(
-                self.bench.description(), self.seed, self.device, self.variant, folder, _parsed_faults(self.faults, self.seed)
-            )
-
-    def _header(self, sequence: Sequence, what: Plan, opened: _Opened, info: SpectrometerInfo) -> RunHeader:
+    def _header(self, sequence: Sequence, what: Plan, opened: Opened, info: SpectrometerInfo) -> RunHeader:
         label = now_label()
         bench_toml, sequence_toml = self.bench.source_text, sequence.source_text
         # the same simulated run has the same identity; one on the real clock never happens twice
@@ -423,34 +426,6 @@ class Session:
             simulation_json=opened.simulation,
             calibration_toml="" if calibration is None else calibration.text(),
         )
-
-
-@contextmanager
-def _impossible() -> Generator[None]:
-    """Turn what the simulation refuses into a refusal of ours."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise ConfigError(
-            "This bench cannot be simulated as asked.",
-            (Reason("simulation-impossible", "", str(error)),),
-            next_step="correct the device, the variant or the fault",
-        ) from error
-
-
-def _parsed_faults(faults: tuple[str, ...], seed: int) -> list[Any]:
-    from sim_instruments.faults import parse_fault
-
-    return [parse_fault(text, seed + number) for number, text in enumerate(faults)]
-
-
-def _check_simulated(device: str | None, variant: str | None, faults: tuple[str, ...]) -> None:
-    if device or variant or faults:
-        from sim_instruments.film import variants
-
-        with _impossible():
-            variants.device(device, variant)
-            _parsed_faults(faults, 0)
 
 
 def _bench(bench: Bench | Path | str | None) -> Bench:

@@ -51,9 +51,9 @@ KNOWINGLY_ABSENT: dict[str, str] = {
     "*OPT, SYSTem:GUARd, SYSTem:MEP, SYSTem:CCHeck, CALibration, DIAGnostic": "no counterpart on this bench",
     "SYSTem:KEY, LOCal, REMote, RWLock, BEEPer": "accepted without effect",
     "-420, -430": "the persona is not told about reads that find nothing",
-    "+810, +600 errors": "overheating and lost memory are not modelled",
+    "+600 errors": "lost memory is not modelled",
     "other error codes": "all texts of table B-1 are known; expressions, calibration, programs and pulses exist nowhere here",
-    "STATus:MEASurement bits 0 to 5, 10 and 12": "limit tests, contact check and overheating never happen",
+    "STATus:MEASurement bits 0 to 5 and 10": "limit tests and the contact check never happen",
     "STATus:QUEStionable bits 8 and 14": "the calibration is always valid, no parameter is ignored",
     "status word bits 5 to 10, 17, 18 and 23": "mathematics, null, limits, auto-ohms, offset compensation, contacts, pulses",
 }
@@ -223,6 +223,15 @@ class Keithley2400Persona:
         self._touch(t_ns)
         self.meter.interlock_closed = closed
         if self.meter.settings.output_enable and not closed:
+            self.meter.trigger.abort(t_ns)
+            self.meter.switch(False, t_ns)
+        self._settle(t_ns)
+
+    def set_temperature(self, too_hot: bool, t_ns: int) -> None:
+        """Let it overheat, which switches the output off, or cool down again, which switches nothing on (assumed)."""
+        self._touch(t_ns)
+        self.meter.too_hot = too_hot
+        if too_hot:
             self.meter.trigger.abort(t_ns)
             self.meter.switch(False, t_ns)
         self._settle(t_ns)

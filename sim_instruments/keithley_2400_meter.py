@@ -31,6 +31,7 @@ from sim_instruments.keithley_2400_status import (
     MEAS_FULL,
     MEAS_OVERFLOW,
     MEAS_READING,
+    MEAS_TOO_HOT,
     MEAS_VOLTAGE_LIMIT,
     Status,
 )
@@ -99,6 +100,7 @@ class SourceMeter:
     noise              read noise
     pulses             (line, falling edge ns) of output triggers not fetched yet
     interlock_closed   state of the output-enable line of the digital port
+    too_hot            whether the over-temperature protection holds the output off
     """
 
     output: OutputStage
@@ -112,6 +114,7 @@ class SourceMeter:
     saved: dict[int, Settings] = field(default_factory=dict[int, Settings])
     pulses: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     interlock_closed: bool = True
+    too_hot: bool = False
     switched_on_ns: int = 0
     levels: tuple[float, ...] = ()
     point: int = 0
@@ -133,7 +136,7 @@ class SourceMeter:
         if not self.output.on:
             if not self.settings.auto_clear:
                 raise ScpiError(803)
-            self._check_interlock()
+            self._check_blocked()
         self.point = 0
         self.store.latest.clear()
         if self.settings.time_reset_auto:
@@ -141,9 +144,9 @@ class SourceMeter:
         self.trigger.start(t_ns)
 
     def switch(self, on: bool, t_ns: int) -> None:
-        """Switch the output; ScpiError +802 when the output-enable line blocks it."""
+        """Switch the output; ScpiError +802 when the output-enable line blocks it, +810 when it is too hot."""
         if on and not self.output.on:
-            self._check_interlock()
+            self._check_blocked()
             self.output.level = self.bias
         self.output.on = on
         self.regulate(t_ns)
@@ -178,9 +181,11 @@ class SourceMeter:
         """Programmed level of the active source (V or A)."""
         return self.settings.source_v if self.settings.sourcing_voltage else self.settings.source_a
 
-    def _check_interlock(self) -> None:
+    def _check_blocked(self) -> None:
         if self.settings.output_enable and not self.interlock_closed:
             raise ScpiError(802)
+        if self.too_hot:
+            raise ScpiError(810)
 
     def refresh(self) -> None:
         """Bring the condition registers up to date."""
@@ -191,6 +196,8 @@ class SourceMeter:
             bits |= MEAS_FULL
         if self.settings.output_enable and self.interlock_closed:
             bits |= MEAS_ENABLE
+        if self.too_hot:
+            bits |= MEAS_TOO_HOT
         if self.output.protected:
             bits |= MEAS_VOLTAGE_LIMIT
         if self.output.limited is not Limited.NOT:

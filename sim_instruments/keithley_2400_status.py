@@ -8,7 +8,7 @@ from sim_instruments.scpi import STANDARD_ERRORS, ErrorQueue, ScpiError, parse_n
 ESR_BITS = {"OPC": 0, "QUERY": 2, "DEVICE": 3, "EXECUTION": 4, "COMMAND": 5, "USER": 6, "POWER_ON": 7}
 OPER_CALIBRATING, OPER_SWEEPING, OPER_TRIGGER, OPER_ARM, OPER_IDLE = (1 << bit for bit in (0, 3, 5, 6, 10))
 MEAS_READING, MEAS_OVERFLOW, MEAS_AVAILABLE, MEAS_FULL, MEAS_ENABLE = (1 << bit for bit in (6, 7, 8, 9, 11))
-MEAS_VOLTAGE_LIMIT, MEAS_COMPLIANCE = 1 << 13, 1 << 14
+MEAS_TOO_HOT, MEAS_VOLTAGE_LIMIT, MEAS_COMPLIANCE = (1 << bit for bit in (12, 13, 14))
 
 # status messages: register base + bit; the wording below 109 and above 300 is from memory, unverified
 STATUS_TEXTS: dict[int, str] = {

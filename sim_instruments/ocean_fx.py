@@ -111,6 +111,8 @@ class OceanFxPersona:
     clock_ppm       how much its microsecond counter is fast (ppm)
     clock_start_us  reading of that counter at world time 0 (us)
     wire_time       whether answers take time to reach the host; on a real wire that is the wire's own
+
+    `temperatures_c` are those of its boards and chips (deg C).
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class OceanFxPersona:
             "sync_period_us": self._restart_sync,
             "sync": self._restart_sync,
         }
+        self.temperatures_c = TEMPERATURES_C
         self._messages = self._message_table()
 
     # --- the world's side ---------------------------------------------------------------------------------------------
@@ -297,7 +300,9 @@ class OceanFxPersona:
             0x000100: Message(False, ("",), self._fixed(self._serial)),
             0x000101: Message(False, ("",), self._fixed(struct.pack(U8, len(self._serial)))),
             0x0FF101: Message(False, (), lambda request, _values, _t: request.data),
-            0x400002: Message(False, ("",), self._fixed(struct.pack(f"<{len(TEMPERATURES_C)}f", *TEMPERATURES_C))),
+            0x400000: Message(False, ("",), lambda _request, _values, _t: struct.pack(U8, len(self.temperatures_c))),
+            0x400001: Message(False, (U8,), self._one_temperature),
+            0x400002: Message(False, ("",), lambda _request, _values, _t: _floats(self.temperatures_c)),
             0x100900: Message(False, ("",), lambda _request, _values, _t: struct.pack(U32, len(self._buffer))),
             0x100908: Message(False, ("",), lambda _request, _values, t: struct.pack(U8, self._idle(t))),
             0x100980: Message(False, (U32,), self._read_buffer),
@@ -306,7 +311,6 @@ class OceanFxPersona:
         for count_code, values in (
             (0x180100, self._optics.wavelength_coefficients),
             (0x181100, self._optics.nonlinearity_coefficients),
-            (0x400000, TEMPERATURES_C),
         ):
             table[count_code] = Message(False, ("",), self._fixed(struct.pack(U8, len(values))))
             table[count_code + 1] = Message(False, (U8,), self._indexed(values))
@@ -328,6 +332,9 @@ class OceanFxPersona:
     @staticmethod
     def _fixed(data: bytes) -> Callable[[Request, tuple[int, ...], int], bytes]:
         return lambda _request, _values, _t: data
+
+    def _one_temperature(self, request: Request, index: tuple[int, ...], t_ns: int) -> bytes:
+        return self._indexed(self.temperatures_c)(request, index, t_ns)
 
     @staticmethod
     def _indexed(values: tuple[float, ...]) -> Callable[[Request, tuple[int, ...], int], bytes]:
@@ -461,6 +468,10 @@ class OceanFxPersona:
         if self._acquisition.next_ready_ns(wanted) is None:
             free_ns = max(t_ns, self._acquisition.busy_ns)
             self._acquisition.trigger(np.array([free_ns]), self._scan, wanted)
+
+
+def _floats(values: tuple[float, ...]) -> bytes:
+    return struct.pack(f"<{len(values)}f", *values)
 
 
 def _records_answer(records: list[Records]) -> bytes:

@@ -87,6 +87,8 @@ class OceanUsb4000Persona:
     optics     what reaches the detector, 3840 pixels of it
     serial     as its memory says, 15 characters at most
     wire_time  whether transfers take time
+
+    `temperature` is the board's, in counts of the instrument's own scale.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class OceanUsb4000Persona:
         self._exposures = Exposures()
         self._lamp = False
         self._registers: dict[int, int] = {}
+        self.temperature = TEMPERATURE
         self._once_more = False
         self._edges: list[TimesNs] = []
         self._stream = CommandStream()
@@ -118,7 +121,7 @@ class OceanUsb4000Persona:
             SET_TRIGGER: self._set_trigger,
             WRITE_REGISTER: self._write_register,
             READ_REGISTER: self._read_register,
-            READ_TEMPERATURE: lambda _arguments, t_ns: self._send(struct.pack("<Bh", 0x08, TEMPERATURE), t_ns),
+            READ_TEMPERATURE: lambda _arguments, t_ns: self._send(struct.pack("<Bh", 0x08, self.temperature), t_ns),
             STATUS: lambda _arguments, t_ns: self._send(self._status(), t_ns),
         }
 

@@ -48,6 +48,11 @@ def saturated(spectra: Raw, ignore: Mask | None = None, limit_counts: int = SATU
     return over
 
 
+def dark_shift(spectra: Raw, dark: Floats, pixels: NDArray[np.intp]) -> Floats:
+    """How far each frame lies above the dark (counts, float64 (n,)), at `pixels` where no light is expected; their median."""
+    return np.median(np.subtract(spectra[:, pixels], dark[pixels], dtype=np.float64), axis=1)
+
+
 @dataclass(frozen=True, slots=True)
 class DarkStatistics:
     """Dark frames reduced: mean (counts) and variance (counts^2) per pixel, mask of pixels not to be believed."""

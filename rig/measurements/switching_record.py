@@ -12,6 +12,7 @@ from rig.analysis.switching import SwitchingResult, Verdict, acceptance, reduce_
 from rig.bench import Bench, parse_bench
 from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord, fluence_record
+from rig.measurements.live_view import REASON, LiveView
 from rig.reduction import chunks, usable
 from rig.report.summary import results_json
 from rig.runfile import Flag, Results, Run, open_run
@@ -110,6 +111,8 @@ def without_result(reason: str) -> dict[str, Any]:
 def reduce_switching_run(run: Run, bench: Bench) -> SwitchingRecord:
     """Reduce a run file; the spectrograph's line width and the energy meter's scale are those of the bench."""
     dark, fluence = run.dark, fluence_record(run, bench)
+    if run.header.measurement == LiveView.name:
+        return SwitchingRecord(run, None, None, REASON, fluence)
     if dark is None:
         return SwitchingRecord(run, None, None, "the run ended before its dark frames were taken", fluence)
     rows = run.frames()

@@ -4,6 +4,7 @@ Nothing is printed here. Everything fits 80 columns, and an error fits one scree
 """
 
 import math
+import sysconfig
 import textwrap
 import traceback
 from collections.abc import Mapping, Sequence
@@ -101,6 +102,12 @@ def ledger_table(ledger: Mapping[str, int | Mapping[str, int]]) -> Table:
     return table
 
 
+def frames_table(ledger: Mapping[str, Any]) -> Table:
+    """Frames in the order in which they are asked after: what became of the shots, what arrived, what is flagged."""
+    order = ("planned", "assigned", "unassigned", "lost", "received", "lead_in", "surplus", "flagged")
+    return ledger_table({name: ledger[name] for name in order if name in ledger})
+
+
 def _add_pairs(table: Table, numbers: Mapping[str, int]) -> None:
     cells = [cell for name, number in numbers.items() for cell in (_spaced(name), f"{number:,}".replace(",", " "))]
     for start in range(0, len(cells), 2 * PAIRS_PER_ROW):
@@ -129,8 +136,7 @@ def error_text(error: BaseException, hardware: str = "", width: int = 80) -> str
     ----------
     hardware  what is known of the outputs by now, when that is more than the error itself knew
     """
-    if not isinstance(error, RigError):
-        error = _defect(error)
+    error = told_error(error)
     lines = _wrapped(error.what, "", width)
     reasons = error.reasons if isinstance(error, RefusedError) else ()
     for number, reason in enumerate(reasons):
@@ -159,16 +165,47 @@ def _wrapped(text: str, label: str, width: int) -> list[str]:
     )
 
 
-def _defect(error: BaseException) -> RigError:
-    """Tell an error that nobody foresaw in the four sentences of all others."""
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    places = [f"{Path(frame.filename).name}:{frame.lineno} ({frame.name})" for frame in frames]
+def told_error(error: BaseException) -> RigError:
+    """Return the error, or one that nobody foresaw in the four sentences of all others."""
+    if isinstance(error, RigError):
+        return error
+    places = [f"{Path(frame.filename).name}:{frame.lineno} ({frame.name})" for frame in _telling_frames(error)]
     return RigError(
-        f"The program itself failed: {type(error).__name__}: {error}",
+        f"The program itself failed: {type(error).__name__}: {_text_of(error)}",
         where=" > ".join(places),
         hardware_state="not known here",
         next_step="this is a defect of the program or of the measurement: please report it with these lines and the sequence",
     )
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - somebody's own error must not keep what happened from being told
+        return "(its text cannot be told)"
+
+
+_OURS = Path(__file__).resolve().parent.parent
+_NOT_A_USERS = (
+    *(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")),
+    *(_OURS.parent / name for name in ("rig", "drivers", "sim_instruments", "gui")),
+)
+
+
+def _telling_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Choose at most three frames of a traceback: first the innermost line that a user wrote, then the last two others."""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    theirs = [frame for frame in frames if _is_a_users(frame.filename)][-1:]
+    others = [frame for frame in frames if frame not in theirs]
+    return [*theirs, *others[len(theirs) - 3 :]]
+
+
+def _is_a_users(filename: str) -> bool:
+    """Whether a line is of a notebook, a script or a measurement."""
+    if filename.startswith("<frozen"):
+        return False
+    path = Path(filename).resolve()
+    return path.is_relative_to(_OURS / "measurements") or not any(path.is_relative_to(place) for place in _NOT_A_USERS)
 
 
 # --- plain numbers ----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from pyvisa.util import LibraryPath
 from pyvisa_py.highlevel import PyVisaLibrary
 from wire import Wire
 
-from drivers import late_answer
+from drivers import visa_session
 from drivers.clock import Clock
 from sim_instruments.client_connection import ClientConnection
 from sim_instruments.pace import SteppedPace
@@ -213,8 +213,8 @@ class ServedFace:
         library = cast(SteppedPyLibrary, SteppedPyLibrary(LibraryPath(f"served-bench-{next(_serial)}")))
         library.face = self
         self._manager = ResourceManager(library)
-        self._select: Any = late_answer.select
-        late_answer.select = self  # type: ignore[assignment]  # the one wait of a driver that is neither VISA's nor its clock's
+        self._select: Any = visa_session.select
+        visa_session.select = self  # type: ignore[assignment]  # the one wait of a driver that is neither VISA's nor its clock's
 
     # --- the bench
 
@@ -228,7 +228,7 @@ class ServedFace:
             self._wires[role] = persona
 
     def close(self) -> None:
-        late_answer.select = self._select
+        visa_session.select = self._select
         self._manager.close()
         self.server.close()
 

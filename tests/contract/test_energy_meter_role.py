@@ -237,6 +237,7 @@ def test_an_answer_that_is_lost_is_a_lost_link_and_preparing_again_helps(bench: 
     assert len(ratios(bench, measured(bench, 3))) == 3
 
 
+@pytest.mark.fault("W2")
 def test_an_answer_that_comes_late_is_not_taken_for_another(bench: RoleBench) -> None:
     prepare(bench)
     fire(bench, 100, 50 * MS)
@@ -248,6 +249,7 @@ def test_an_answer_that_comes_late_is_not_taken_for_another(bench: RoleBench) ->
     assert np.abs(found / np.median(found) - 1).max() < NOISE
 
 
+@pytest.mark.fault("W3")
 def test_an_answer_that_comes_twice_is_not_taken_for_the_next(bench: RoleBench, model: tuple[DriverEntry, str, str]) -> None:
     if model[1] != LINE:
         pytest.skip("what arrives on this link belongs to one message")

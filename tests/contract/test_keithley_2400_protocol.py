@@ -11,11 +11,13 @@ from drivers.roles import HoldLevel, LevelList, SourceLimits
 
 IDN = "KEITHLEY INSTRUMENTS INC.,MODEL 2400,4102311,C30   Mar 17 2006 09:29:29/A02  /K/J"
 OFF = (b"\n:ABOR;:TRIG:CLE;:OUTP OFF\n", None)
+LIVE = ":OUTP:ENAB?;:OUTP:ENAB:TRIP?;:STAT:MEAS:COND?;:STAT:MEAS?"
 NO_ERROR = (":SYST:ERR?", '0,"No error"')
 LIMITS = SourceLimits(-20.0, 20.0, 1e-3)
 PREPARE = [
     OFF,
     ("*CLS", None),
+    (":OUTP:ENAB?", "0"),
     ("*RST", None),
     (":TRAC:FEED:CONT NEV;:TRAC:CLE", None),
     (":OUTP:SMOD NORM", None),
@@ -59,6 +61,7 @@ LOAD_LIST = [
     (":ARM:SOUR IMM", None),
     (":TRIG:SOUR TLIN", None),
     (":TRIG:INP SOUR", None),
+    (":TRIG:DEL 0", None),
     (":TRAC:FEED SENS", None),
     (":TRAC:TST:FORM ABS", None),
     (":SOUR:CLE:AUTO:MODE TCO", None),
@@ -202,18 +205,63 @@ def test_prepare():
         inst.prepare(LIMITS)
 
 
+@pytest.mark.fault("W12")
 def test_prepare_tells_a_limit_that_is_not_in_force():
     pairs = [(say, "+1.050000E-04" if say == ":SENS:CURR:PROT?" else answer) for say, answer in PREPARE]
-    with expected_protocol(Keithley2400, pairs[:15]) as inst, pytest.raises(ReadbackMismatch, match="compliance_current"):
+    with expected_protocol(Keithley2400, pairs[:16]) as inst, pytest.raises(ReadbackMismatch, match="compliance_current"):
         inst.prepare(LIMITS)
 
 
 def test_prepare_tells_a_range_that_does_not_reach():
     pairs = [(say, "+2.100000E+00" if say == ":SOUR:VOLT:RANG?" else answer) for say, answer in PREPARE]
-    with expected_protocol(Keithley2400, pairs[:17]) as inst, pytest.raises(ReadbackMismatch, match="range"):
+    with expected_protocol(Keithley2400, pairs[:18]) as inst, pytest.raises(ReadbackMismatch, match="range"):
         inst.prepare(LIMITS)
 
 
+def guarded(answer):
+    """What prepare() says to a source whose output-enable line is in use, which *RST puts out of use."""
+    begin = PREPARE.index(("*RST", None)) + 1
+    in_use = [(":OUTP:ENAB?", "1") if said == ":OUTP:ENAB?" else (said, text) for said, text in PREPARE[:begin]]
+    return [*in_use, (":OUTP:ENAB 1", None), (":OUTP:ENAB?", answer)], [(LIVE, "1;1;2048;2048"), *PREPARE[begin:]]
+
+
+def test_an_output_enable_line_that_is_in_use_stays_in_use():
+    begin, rest = guarded("1")
+    with expected_protocol(Keithley2400, [*begin, *rest]) as inst:
+        inst.prepare(LIMITS)
+
+
+@pytest.mark.fault("W12")
+def test_an_output_enable_line_that_stays_out_of_use_is_told():
+    with expected_protocol(Keithley2400, guarded("0")[0]) as inst, pytest.raises(ReadbackMismatch, match="output_enable_line"):
+        inst.prepare(LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("0;1;0;0", {"over_temperature": 0.0}),
+        ("0;0;4096;4096", {"over_temperature": 1.0}),
+        ("0;0;0;4096", {"over_temperature": 1.0}),  # it was, and has cooled down
+        ("1;1;2048;64", {"interlock_closed": 1.0, "over_temperature": 0.0}),
+        ("1;1;2048;2048", {"interlock_closed": 0.0, "over_temperature": 0.0}),  # it was open, and has closed again
+        ("1;0;+4.096000E+03;0", {"interlock_closed": 0.0, "over_temperature": 1.0}),
+    ],
+)
+def test_live_quantities(answer, told):
+    with expected_protocol(Keithley2400, [(LIVE, answer)]) as inst:
+        assert {quantity.name: quantity.value for quantity in inst.live()} == told
+
+
+@pytest.mark.parametrize(
+    "answer", ["1;1", "1;1;0", "1;1;0;0;0", "1;2;0;0", "1;1;0;0.5", "1;1;nan;0", "2;1;0;0", "", "+9.91E37;1;0;0"]
+)
+def test_live_quantities_that_make_no_sense_are_a_desync(answer):
+    with expected_protocol(Keithley2400, [(LIVE, answer)]) as inst, pytest.raises(LinkDesync):
+        inst.live()
+
+
+@pytest.mark.fault("I3")
 def test_prepare_does_not_pass_over_errors():
     pairs = [*PREPARE[:-1], (":SYST:ERR?", '-222,"Parameter data out of range"'), NO_ERROR]
     with (
@@ -279,9 +327,18 @@ def test_compliance_is_bit_3_of_the_status():
         assert inst.measure().in_compliance
 
 
+@pytest.mark.fault("I8")
 def test_reading_with_the_output_off_switches_nothing():
-    dialogue = [(":OUTP?;:READ?", "0"), (":SYST:ERR?", '+803,"Not permitted with OUTPUT off"'), (":SYST:ERR?", '0,"No error"')]
-    with expected_protocol(Keithley2400, dialogue) as inst, pytest.raises(InstrumentError, match="output is off"):
+    dialogue = [(":OUTP?;:READ?", "0"), (LIVE, "0;1;0;0"), (":SYST:ERR?", '+803,"Not permitted with OUTPUT off"'), NO_ERROR]
+    with expected_protocol(Keithley2400, dialogue) as inst, pytest.raises(InstrumentError, match="output is off: 803"):
+        inst.measure()
+
+
+@pytest.mark.fault("I2", "I5")
+@pytest.mark.parametrize(("answer", "why"), [("1;0;0;0", "its output-enable line is open"), ("0;1;0;4096", "it is too hot")])
+def test_an_output_that_went_off_says_why(answer, why):
+    dialogue = [(":OUTP?;:READ?", "0"), (LIVE, answer), (":SYST:ERR?", '+803,"Not permitted with OUTPUT off"'), NO_ERROR]
+    with expected_protocol(Keithley2400, dialogue) as inst, pytest.raises(InstrumentError, match=why):
         inst.measure()
 
 
@@ -392,6 +449,7 @@ def test_the_error_queue_is_emptied():
         assert inst.errors() == ["-113 Undefined header", "803 Not permitted with OUTPUT off"]
 
 
+@pytest.mark.fault("I3")
 def test_an_error_queue_without_end_is_told():
     with expected_protocol(Keithley2400, [(":SYST:ERR?", '-350,"Queue overflow"')] * 64) as inst:
         with pytest.raises(InstrumentError, match="does not come to an end"):

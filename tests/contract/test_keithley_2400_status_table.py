@@ -57,9 +57,9 @@ IN_PART = {
     "SYST:KEY 1": "SYSTem:KEY, LOCal, REMote, RWLock, BEEPer",
     "SENS:RES:MODE AUTO": "SENSe:RESistance:MODE AUTO",
     "error -420": "-420, -430",
-    "error +810": "+810, +600 errors",
+    "errors +601 to +606": "+600 errors",
     "errors +804 to +821": "other error codes",
-    "STAT:MEAS bits 0-5, 10, 12": "STATus:MEASurement bits 0 to 5, 10 and 12",
+    "STAT:MEAS bits 0-5, 10": "STATus:MEASurement bits 0 to 5 and 10",
     "STAT:QUES bits 8, 14": "STATus:QUEStionable bits 8 and 14",
     "STAT word": "status word bits 5 to 10, 17, 18 and 23",
 }

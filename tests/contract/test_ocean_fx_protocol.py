@@ -242,6 +242,7 @@ def test_an_answer_with_checksum_is_checked():
         inst.collect()
 
 
+@pytest.mark.fault("W13")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -298,6 +299,7 @@ def test_a_refusal_is_told_and_remembered_once(flags, error, text):
         assert inst.errors() == []
 
 
+@pytest.mark.fault("W13")
 def test_a_value_of_the_wrong_length_is_told():
     with expected_protocol(OceanFx, Script().get(0x110000, b"\x01\x02").pairs) as inst:
         with pytest.raises(InstrumentError, match="2 bytes instead of 4"):

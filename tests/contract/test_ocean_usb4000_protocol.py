@@ -214,6 +214,7 @@ def test_nothing_is_loaded_or_armed_before_its_turn():
         assert len(inst.collect()) == 0
 
 
+@pytest.mark.fault("W13")
 def test_a_spectrum_with_the_wrong_end_is_a_desync():
     with expected_protocol(OceanUsb4000, loaded(mode=0).add((b"\x09", spectrum(sync=0x68))).pairs) as inst:
         inst.prepare()

@@ -168,6 +168,7 @@ def test_off_in_every_state(role: str, model: Model, state: State) -> None:
     go_safe_and_watch(bench, role)
 
 
+@pytest.mark.fault("W1", "W2", "W5", "W7")
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.__name__)
 @pytest.mark.parametrize(("role", "model", "name"), LIVE_CASES)
 def test_off_whatever_is_wrong_with_the_link(role: str, model: Model, name: str, trouble: Trouble) -> None:
@@ -236,6 +237,7 @@ def test_off_reaches_all_before_any_is_asked_and_light_goes_first(face: str) -> 
     assert [dangers_since(bench, role, off_ns) for role in ROLES] == [[], [], []]
 
 
+@pytest.mark.fault("W8")
 @pytest.mark.parametrize("silent", ROLES)
 @pytest.mark.parametrize("face", FACES)
 def test_one_that_never_answers_does_not_keep_the_others_on(face: str, silent: str) -> None:
@@ -296,6 +298,7 @@ def test_whatever_was_done_before_off_is_off(face: str, acts: list[str]) -> None
 # --- links: what may be believed after a fault of the wire
 
 
+@pytest.mark.fault("W1")
 @pytest.mark.parametrize(("role", "model"), LINKS)
 def test_a_lost_answer_makes_the_link_doubtful_and_resync_brings_it_back(role: str, model: Model) -> None:
     bench = RoleBench(*model, timeout_s=TIMEOUT_S)
@@ -315,6 +318,7 @@ def test_a_lost_answer_makes_the_link_doubtful_and_resync_brings_it_back(role: s
     assert link.state is LinkState.READY
 
 
+@pytest.mark.fault("W2")
 @pytest.mark.parametrize("late_s", [TIMEOUT_S + 0.001, TIMEOUT_S + 0.03, TIMEOUT_S + 0.25, 2 * TIMEOUT_S])
 @pytest.mark.parametrize(("role", "model"), LINKS)
 def test_a_late_answer_is_never_taken_for_another(role: str, model: Model, late_s: float) -> None:
@@ -337,6 +341,7 @@ def test_a_late_answer_is_never_taken_for_another(role: str, model: Model, late_
         pytest.fail("the link never came back")
 
 
+@pytest.mark.fault("W3")
 @pytest.mark.parametrize(("role", "model"), LINES)
 def test_an_answer_that_comes_twice_is_noticed_before_the_next_question(role: str, model: Model) -> None:
     bench = RoleBench(*model, timeout_s=TIMEOUT_S)
@@ -350,6 +355,7 @@ def test_an_answer_that_comes_twice_is_noticed_before_the_next_question(role: st
     assert instrument.identify() == identity
 
 
+@pytest.mark.fault("W5")
 @pytest.mark.parametrize(("role", "model"), LINES)
 def test_half_an_answer_and_then_silence_is_no_answer(role: str, model: Model) -> None:
     bench = RoleBench(*model, timeout_s=TIMEOUT_S)
@@ -363,6 +369,7 @@ def test_half_an_answer_and_then_silence_is_no_answer(role: str, model: Model) -
     assert instrument.identify() == identity
 
 
+@pytest.mark.fault("W10")
 @pytest.mark.parametrize(("role", "model"), LINKS)
 def test_another_instrument_after_a_resync_is_refused(role: str, model: Model) -> None:
     bench = RoleBench(*model, timeout_s=TIMEOUT_S)
@@ -379,6 +386,7 @@ def test_another_instrument_after_a_resync_is_refused(role: str, model: Model) -
         instrument.read_safe()
 
 
+@pytest.mark.fault("I4")
 @pytest.mark.parametrize(("role", "model", "other"), STRANGERS)
 def test_the_wrong_instrument_at_a_resource_is_refused_untouched(role: str, model: Model, other: DriverEntry) -> None:
     bench = RoleBench(*model, timeout_s=TIMEOUT_S)
@@ -396,6 +404,7 @@ def test_the_wrong_instrument_at_a_resource_is_refused_untouched(role: str, mode
     assert bench.pulses_since(0) == {}
 
 
+@pytest.mark.fault("W4")
 @pytest.mark.parametrize(("resource", "face"), [(GPIB, IN_PROCESS), (LINE, IN_PROCESS), (LINE, SERVED)])
 def test_garbage_in_an_answer_is_never_a_value(resource: str, face: str) -> None:
     entry = next(entry for entry in entries() if entry.role == "voltage_source")

@@ -270,6 +270,7 @@ def test_a_failing_read_is_told(spectrometer: SeabreezeSpectrometer, fake: FakeS
 # --- safe -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("Y6")
 def test_a_read_that_waits_for_an_edge_does_not_hold_up_off(
     spectrometer: SeabreezeSpectrometer, fake: FakeSpectrometer
 ) -> None:
@@ -291,6 +292,7 @@ def test_it_can_be_used_again_after_off(spectrometer: SeabreezeSpectrometer, fak
     assert len(some(spectrometer)) == 1
 
 
+@pytest.mark.fault("Y6")
 def test_a_read_that_never_returns_is_reported_and_nothing_hangs(
     spectrometer: SeabreezeSpectrometer, fake: FakeSpectrometer
 ) -> None:

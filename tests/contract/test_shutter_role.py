@@ -289,6 +289,7 @@ def test_a_fault_on_the_way_to_safety_is_survived(bench: RoleBench, trouble: Sto
     assert brightest(bench) < DARK
 
 
+@pytest.mark.fault("I10")
 def test_a_controller_that_says_nothing_any_more_is_told(bench: RoleBench) -> None:
     opened(bench)
     wire(bench).lose = 10_000
@@ -308,6 +309,7 @@ def test_a_mute_controller_keeps_nobody_waiting_for_long(model: tuple[DriverEntr
     assert bench.now_ns() - asked_ns < 4e9
 
 
+@pytest.mark.fault("I10")
 def test_what_is_open_is_never_told_as_safe(bench: RoleBench) -> None:
     opened(bench)
     told = shutter(bench).read_safe()
@@ -338,6 +340,7 @@ def test_prepare_leaves_it_closed_in_manual_mode(bench: RoleBench, state: Story)
     assert shown(bench) == 1.0
 
 
+@pytest.mark.fault("I5")
 def test_a_tripped_interlock_is_told_and_what_to_do(bench: RoleBench) -> None:
     opened(bench)
     wire(bench).set_interlock(bench.now_ns(), tripped=True)

@@ -125,6 +125,7 @@ def test_the_pulse_that_fell_into_an_exposure_is_in_its_frame(armed: RoleBench) 
     assert not shown[0]  # stale: what the detector held before
 
 
+@pytest.mark.fault("Y5")
 def test_the_first_frame_after_arming_is_stale(armed: RoleBench) -> None:
     burst(armed, 10)
     earlier = armed.all_frames()
@@ -205,6 +206,7 @@ def test_edges_do_nothing_when_software_triggers(bench: RoleBench) -> None:
     assert len(bench.all_frames()) == 0
 
 
+@pytest.mark.fault("Y1")
 @pytest.mark.parametrize("lost", [0, 4, 9])
 def test_a_trigger_that_never_came_shows_in_the_clock_only(armed: RoleBench, lost: int) -> None:
     armed.world.cable_to("spectrometer.trigger").fault = FaultyCable(lost=frozenset({lost}))
@@ -342,6 +344,7 @@ def test_triggers_that_come_too_early_are_lost_silently(single: RoleBench) -> No
     assert single.spectrometer.errors() == []
 
 
+@pytest.mark.fault("Y1")
 def test_a_lost_trigger_leaves_twice_the_time_and_no_gap_in_the_count(single: RoleBench) -> None:
     single.world.cable_to("spectrometer.trigger").fault = FaultyCable(lost=frozenset({4}))
     frames = watched_burst(single, 10, 20 * MS)

@@ -180,6 +180,7 @@ def test_an_output_without_a_pulse_is_parked():
         inst.load(BurstProgram(1_000_000, (SPECTROMETER,), t0_on_first_shot_only=False))
 
 
+@pytest.mark.fault("W12")
 @pytest.mark.parametrize(
     ("question", "wrong"),
     [

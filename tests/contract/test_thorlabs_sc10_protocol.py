@@ -71,6 +71,7 @@ def test_a_tripped_interlock_is_told_before_anything_moves():
     assert "circuit" in told.value.next_step
 
 
+@pytest.mark.fault("I5")
 def test_an_interlock_that_trips_while_it_opens_is_told():
     with expected_protocol(Sc10, [MANUAL, SOUND, OFF, TOGGLE, OFF, said(b"interlock?", b"1")]) as inst:
         with pytest.raises(InstrumentError, match="interlock"):
@@ -82,12 +83,14 @@ def test_it_is_not_opened_in_another_mode():
         inst.open()
 
 
+@pytest.mark.fault("I10")
 def test_a_shutter_that_stays_closed_is_told():
     with expected_protocol(Sc10, [MANUAL, SOUND, OFF, TOGGLE, ON, *[CLOSED] * 25]) as inst:
         with pytest.raises(ReadbackMismatch, match="does not open"):
             inst.open()
 
 
+@pytest.mark.fault("I10")
 def test_a_shutter_that_stays_open_is_shouted():
     with expected_protocol(Sc10, [ON, TOGGLE, OFF, *[OPEN] * 25]) as inst:
         with pytest.raises(ReadbackMismatch, match="does not close") as told:

@@ -60,6 +60,7 @@ def walker(prepared: RoleBench) -> RoleBench:
 # --- prepare, load
 
 
+@pytest.mark.fault("I8")
 @pytest.mark.parametrize("state", states_of("voltage_source"))
 def test_prepare_leaves_the_output_off_whatever_was_before(bench: RoleBench, state: State) -> None:
     state(bench)
@@ -92,6 +93,7 @@ def test_loading_changes_nothing_at_an_output_that_is_on(prepared: RoleBench) ->
     assert prepared.voltages_since(loading_ns) == [20.0]
 
 
+@pytest.mark.fault("C2")
 @pytest.mark.parametrize(
     "program",
     [
@@ -189,6 +191,7 @@ def test_the_next_level_replaces_the_last_without_going_through_another(prepared
     assert prepared.levels_since(on_ns) == [20.0, *levels]
 
 
+@pytest.mark.fault("I8")
 @pytest.mark.parametrize("state", READ_STATES)
 def test_reading_never_switches_on_and_raises_when_off(bench: RoleBench, state: State) -> None:
     state(bench)
@@ -204,6 +207,7 @@ def test_reading_never_switches_on_and_raises_when_off(bench: RoleBench, state: 
     assert bench.source.read_safe().safe
 
 
+@pytest.mark.fault("I1", "P1")
 def test_compliance_is_seen_and_the_current_stays_limited(prepared: RoleBench) -> None:
     prepared.world.add_leak(100.0, prepared.now_ns())
     hold(prepared, 20.0)

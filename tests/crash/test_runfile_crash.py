@@ -1,6 +1,6 @@
 """Run files whose writer died: at every crash point there is, and by kill -9 at moments nobody chose.
 
-RUNFILE_KILLS sets how many writers are killed (default 4).
+RIG_LONG=1 kills 100 writers.
 """
 
 import bisect
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rig.runfile import FRAME_DTYPE, Flag, RawHandle, RunFile, RunHeader, open_raw, open_run, recover
 
 PIXELS = 16
-KILLS = int(os.environ.get("RUNFILE_KILLS", "4"))
+KILLS = 100 if os.environ.get("RIG_LONG") else 4
 HEADER = RunHeader(
     *("run-1", "title", "sample", "on_off", "gated", True, 7, "pristine", "", "", "{}", "{}", "{}", "{}"),
     wavelength_nm=np.linspace(350.0, 1000.0, PIXELS),
@@ -91,6 +91,7 @@ def crash_points(handle: RecordingHandle) -> Iterator[tuple[int, bytes]]:
     yield len(handle.writes), bytes(content)
 
 
+@pytest.mark.fault("X1")
 def test_every_crash_point_leaves_a_good_file(tmp_path: Path) -> None:
     handles: list[RecordingHandle] = []
 
@@ -165,6 +166,7 @@ for first in range(0, 200_000, 20):
 """
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path, seed: int) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path), str(Path(__file__).parent)]
@@ -216,6 +218,7 @@ except RecordError as error:
 """
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
 def test_interpreter_ends_cleanly_on_a_disk_that_takes_no_more(tmp_path: Path) -> None:
     command = [sys.executable, "-X", "faulthandler", "-c", FULL_DISK, str(tmp_path), str(Path(__file__).parent)]

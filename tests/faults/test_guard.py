@@ -9,8 +9,9 @@ import statistics
 import subprocess
 import sys
 import threading
+import time
 import tomllib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ if sys.platform == "win32":
 
 OFF_MS = 250.0
 KILLS = 100 if os.environ.get("RIG_LONG") else 5
+Told = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +44,15 @@ def quick(served: ServedBench) -> Path:
     return served.with_silence(0.6)
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("mode", ["gated", "stepped"])
-def test_a_killed_run_is_off_within_250_ms(served: ServedBench, mode: str) -> None:
+def test_a_killed_run_is_off_within_250_ms(served: ServedBench, mode: str, record_property: Told) -> None:
     number = (KILLS + (mode == "gated")) // 2
     chance = random.Random(mode)
     times = kill_times_ms(served, mode, [chance.uniform(0, 0.8) for _ in range(number)])
+    for both in times:
+        record_property("off_ms", max(both))
     for name, found in (("voltage", [v for v, _ in times]), ("last pulse", [p for _, p in times])):
         print(f"{mode}: {name} median {statistics.median(found):.1f} ms, max {max(found):.1f} ms of {number}")
         assert max(found) <= OFF_MS, found
@@ -71,6 +76,7 @@ def test_without_its_guard_a_killed_run_leaves_the_voltage_on(served: ServedBenc
     assert served.record.off
 
 
+@pytest.mark.fault("X1")
 def test_what_the_guard_did_is_written_beside_the_run(served: ServedBench) -> None:
     with GuardedRun(served, "gated") as run:
         run.wait_for_voltage()
@@ -90,9 +96,10 @@ def test_what_the_guard_did_is_written_beside_the_run(served: ServedBench) -> No
     assert "voltage source: off, confirmed by read-back after" in recovered.stdout
 
 
+@pytest.mark.fault("X13")
 @pytest.mark.parametrize("mode", ["gated", "stepped"])
 def test_a_run_that_stands_still_is_off_after_the_silence_and_ends_as_a_fault(
-    served: ServedBench, quick: Path, mode: str
+    served: ServedBench, quick: Path, mode: str, record_property: Told
 ) -> None:
     with GuardedRun(served, mode, quick, on_s=2.0, off_s=1.4) as run:
         run.wait_for_voltage()
@@ -104,6 +111,7 @@ def test_a_run_that_stands_still_is_off_after_the_silence_and_ends_as_a_fault(
         pulse_s = (served.record.last_pulse_ns() - stopped_ns) * 1e-9
         run.signal(signal.SIGCONT)
         assert run.end() == 4
+    record_property("off_ms", 1e3 * max(off_s, pulse_s))
     assert 0.3 < off_s < 0.6 + 0.6, off_s
     assert pulse_s < 0.6 + 0.6, pulse_s
     assert "The guard has switched everything off: the run gave no sign of life for 0." in run.told
@@ -117,17 +125,21 @@ def test_a_run_that_stands_still_is_off_after_the_silence_and_ends_as_a_fault(
     assert (file.ledger["assigned"] > 0) is (mode == "gated")  # nobody has read the record that would prove a list
 
 
-def test_a_run_without_a_guard_stops(served: ServedBench) -> None:
+@pytest.mark.fault("X3")
+def test_a_run_without_a_guard_stops(served: ServedBench, record_property: Told) -> None:
     with GuardedRun(served, "gated", on_s=2.0, off_s=1.4) as run:
         guard = run.guard_pid
         run.wait_for_voltage()
+        killed_ns = time.monotonic_ns()
         os.kill(guard, signal.SIGKILL)
         eventually(lambda: served.record.off, 1.0, "off by the run itself")
         assert run.end() == 4
+    record_property("off_ms", (max(served.record.zero_since_ns(), served.record.last_pulse_ns()) - killed_ns) * 1e-6)
     assert "The guard process has died." in run.told
     assert "off, confirmed by" in run.told
 
 
+@pytest.mark.fault("X3")
 def test_a_guard_that_does_not_answer_stops_the_run(served: ServedBench, quick: Path) -> None:
     with GuardedRun(served, "gated", quick, on_s=2.0, off_s=1.4) as run:
         guard = run.guard_pid
@@ -156,6 +168,7 @@ def test_a_guard_that_was_frozen_for_a_moment_switches_nothing_off(served: Serve
     assert run.deeds() == []
 
 
+@pytest.mark.fault("X5")
 def test_ctrl_c_of_the_terminal_reaches_the_run_and_not_the_guard(served: ServedBench) -> None:
     with GuardedRun(served, "gated") as run:
         guard = run.guard_pid
@@ -189,6 +202,7 @@ def test_a_bench_in_the_same_process_has_none_and_says_so(tmp_path: Path) -> Non
     assert "none" in event
 
 
+@pytest.mark.fault("W8")
 def test_two_mute_instruments_do_not_delay_the_third(served: ServedBench) -> None:
     """The guard alone, by hand: a laser trigger and a spectrometer nobody answers for, a source that works."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
@@ -262,6 +276,7 @@ def offs(served: ServedBench) -> int:
 # --- the lifeline by itself
 
 
+@pytest.mark.fault("X14")
 def test_a_thread_that_lives_on_is_no_sign_of_life(served: ServedBench) -> None:
     lifeline = Lifeline(MonotonicClock(), 0.6)
     try:

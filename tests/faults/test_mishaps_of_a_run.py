@@ -90,6 +90,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Setting, str,
     return of_kind
 
 
+@pytest.mark.fault("W1", "W2", "W4", "W11", "W12")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("role", ROLES)
 def test_a_run_ends_safe_and_files_nothing_wrong(

@@ -15,7 +15,7 @@ from pathlib import Path
 from socket import create_connection
 
 import pytest
-from scores import SCORES
+from interop.scores import SCORES
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 

@@ -11,6 +11,7 @@ from rig.runfile import Flag, Run
 from rig.session import Session
 
 WRONG_V = 0.1
+DARK_UJ_CM2 = 0.1  # what comes past a closed shutter is less
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,18 @@ def shifted(rows: NDArray[Any], shots: int) -> NDArray[Any]:
     for name in ("state", "planned_voltage_v", "flags", "shot", "cycle"):
         moved[name][data] = np.roll(rows[name][data], shots)
     return moved
+
+
+def off_ms(world: Any, since_ns: int) -> float:
+    """From a moment to 0 V at the film and to the last light on it (ms); asserts that both have come, and come for good."""
+    world.sleep(2.0)
+    world.light_path.emit_until(world.now_ns())
+    t_ns, voltage_v = world.terminal.record.t_ns, world.terminal.record.voltage_v
+    assert voltage_v[-1] == 0.0
+    on = [number for number, before in enumerate(voltage_v[:-1], 1) if before != 0.0]
+    zero_ns = t_ns[on[-1]] if on else 0
+    pulses = world.light_path.record.pulses
+    light_ns = pulses["t_ns"][pulses["fluence_uj_cm2"] > DARK_UJ_CM2]
+    last_ns = max(zero_ns, int(light_ns[-1]) if len(light_ns) else 0)
+    assert last_ns < world.now_ns() - 1_500_000_000, "still on or firing half a second after its end"
+    return max(0, last_ns - since_ns) * 1e-6

@@ -20,6 +20,7 @@ BAD_FILES = {
 }
 
 
+@pytest.mark.fault("C1")
 @pytest.mark.parametrize("kind", BAD_FILES)
 @pytest.mark.parametrize("place", ["sequence", "bench"])
 def test_missing_and_malformed_files(desk: Desk, kind: str, place: str) -> None:
@@ -34,11 +35,13 @@ def test_missing_and_malformed_files(desk: Desk, kind: str, place: str) -> None:
     assert desk.benches == []
 
 
+@pytest.mark.fault("C1")
 def test_a_file_that_is_not_text(desk: Desk) -> None:
     Path("bad.toml").write_bytes(b"\xff\xfe" * 40)
     refused(desk.rig("run", "bad.toml"), "not-utf8")
 
 
+@pytest.mark.fault("C1")
 def test_mistakes_in_sequence_and_bench_come_together(desk: Desk) -> None:
     Path("s.toml").write_text(Path(sequence(cycles=0)).read_text("utf-8") + "volts = 3\n", encoding="utf-8")
     said = desk.rig("run", "s.toml", "--bench", bench(rate_hz='"fast"'))
@@ -47,6 +50,7 @@ def test_mistakes_in_sequence_and_bench_come_together(desk: Desk) -> None:
         assert place in said.err
 
 
+@pytest.mark.fault("C1")
 def test_hundreds_of_mistakes_still_fit_one_screen_and_all_are_in_the_json(desk: Desk) -> None:
     with Path(sequence()).open("a", encoding="utf-8") as file:
         file.writelines(f"key_{number} = 1\n" for number in range(300))
@@ -56,6 +60,7 @@ def test_hundreds_of_mistakes_still_fit_one_screen_and_all_are_in_the_json(desk:
     assert len(said.json["error"]["reasons"]) == 300
 
 
+@pytest.mark.fault("C2", "C3", "C5", "C7", "C8")
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
@@ -86,6 +91,7 @@ def test_a_sequence_that_the_bench_does_not_allow(
     assert time.perf_counter() - begin < 2
 
 
+@pytest.mark.fault("Y3")
 @pytest.mark.parametrize(
     ("changes", "mode", "code", "words"),
     [
@@ -145,6 +151,7 @@ def test_a_run_file_of_which_half_was_copied(desk: Desk) -> None:
         told(said.err, "x.h5", "damaged", "nothing was touched")
 
 
+@pytest.mark.fault("Y3")
 def test_shots_faster_than_the_spectrometer_makes_frames(desk: Desk) -> None:
     """At 5 kHz every second trigger would be missed, however short the exposure."""
     name = bench(rate_hz="5000.0", integration_time_s="100e-6")

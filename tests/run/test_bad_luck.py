@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench_truth import off_ms
 from desk import MODES, ROLES, Bench, Desk, kept, on_from_ns, refused, told
 from test_command_line import bench, sequence
 
@@ -19,6 +21,7 @@ from rig.session import Session
 # --- where the data go ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("X8")
 def test_an_output_folder_that_cannot_be_written_is_refused_before_anything_is_opened(desk: Desk) -> None:
     Path("file").write_text("in the way", encoding="utf-8")
     said = desk.rig("run", sequence(), "--out", "file/runs")
@@ -29,6 +32,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused_before_anything_is_o
     assert desk.benches == []
 
 
+@pytest.mark.fault("X7")
 def test_a_disk_too_small_for_all_runs_together_is_refused_before_the_first(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,9 +47,11 @@ def test_a_disk_too_small_for_all_runs_together_is_refused_before_the_first(
 class FullDisk:
     """A file whose disk is full after so many writes."""
 
-    def __init__(self, path: Path, writes: int) -> None:
+    def __init__(self, path: Path, writes: int, now_ns: Callable[[], int]) -> None:
         self.handle = open_raw(path)
         self.left = writes
+        self.now_ns = now_ns
+        self.full_ns = 0
 
     def seek(self, offset: int, /) -> int:
         return self.handle.seek(offset)
@@ -53,6 +59,7 @@ class FullDisk:
     def write(self, data: memoryview, /) -> int | None:
         self.left -= 1
         if self.left < 0:
+            self.full_ns = self.full_ns or self.now_ns()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return self.handle.write(data)
 
@@ -66,6 +73,7 @@ class FullDisk:
 ENDLESS = 10**9
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.parametrize(
     ("writes", "mode"),
     [
@@ -79,11 +87,13 @@ ENDLESS = 10**9
         (-1, "gated"),
     ],
 )
-def test_a_disk_that_fills_up_ends_the_run_safely(desk: Desk, monkeypatch: pytest.MonkeyPatch, mode: str, writes: int) -> None:
+def test_a_disk_that_fills_up_ends_the_run_safely(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, mode: str, writes: int, record_property: Callable[[str, object], None]
+) -> None:
     disks: list[FullDisk] = []
 
     def opener(path: Path) -> RawHandle:
-        disks.append(FullDisk(path, writes if disks or writes >= 0 else ENDLESS))
+        disks.append(FullDisk(path, writes if disks or writes >= 0 else ENDLESS, desk.bench.world.now_ns))
         return disks[-1]
 
     monkeypatch.setattr("rig.session.RunFile", SimpleNamespace(create=partial(RunFile.create, opener=opener)))
@@ -95,8 +105,10 @@ def test_a_disk_that_fills_up_ends_the_run_safely(desk: Desk, monkeypatch: pytes
     assert said.code == 4
     told(said.err, "FAULT", "the disk is full", "hardware: off, confirmed by", "make room", "rig recover")
     assert desk.bench.is_off()
+    record_property("off_ms", off_ms(desk.bench.world, disks[-1].full_ns))
     run = kept()
     frames = run.count
+    record_property("kept", f"{frames} of {run.ledger.get('received', frames)} acknowledged frames")
     assert (run.dark is not None) == (writes >= 6)  # as many as the first event and a dark take
     assert (frames > 0) == (writes >= 40)
     shown = desk.rig("show", str(run.path))
@@ -110,6 +122,7 @@ def test_a_disk_that_fills_up_ends_the_run_safely(desk: Desk, monkeypatch: pytes
 # --- instruments ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("I4")
 @pytest.mark.parametrize(
     "pair", [("voltage_source", "laser_trigger"), ("laser_trigger", "spectrometer"), ("voltage_source", "spectrometer")]
 )
@@ -130,6 +143,7 @@ def test_another_instrument_at_an_address(desk: Desk, pair: tuple[str, str]) -> 
     assert not list(Path("runs").glob("*.h5"))
 
 
+@pytest.mark.fault("R5")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -153,6 +167,7 @@ def test_a_real_bench_with_nobody_there(desk: Desk, changes: dict[str, str], wor
     assert desk.benches == []  # never a simulated instrument in place of a real one
 
 
+@pytest.mark.fault("W8")
 @pytest.mark.parametrize("role", ROLES)
 def test_an_instrument_that_never_answers(desk: Desk, role: str) -> None:
     desk.tamper = lambda bench: bench.silence(role)
@@ -162,11 +177,14 @@ def test_an_instrument_that_never_answers(desk: Desk, role: str) -> None:
     assert desk.bench.untouched()
 
 
+@pytest.mark.fault("W8")
 @pytest.mark.parametrize(
     ("mode", "role"),
     [("gated", "voltage_source"), ("stepped", "voltage_source"), ("stepped", "laser_trigger"), ("gated", "spectrometer")],
 )
-def test_an_instrument_that_falls_silent_is_shouted_about(desk: Desk, mode: str, role: str) -> None:
+def test_an_instrument_that_falls_silent_is_shouted_about(
+    desk: Desk, mode: str, role: str, record_property: Callable[[str, object], None]
+) -> None:
     when_ns = on_from_ns(desk, sequence(mode=mode)) + 20_000_000
     desk.tamper = lambda bench: bench.silence(role, when_ns)
     said = desk.rig("run", sequence(mode=mode))
@@ -174,11 +192,13 @@ def test_an_instrument_that_falls_silent_is_shouted_about(desk: Desk, mode: str,
     told(said.err, "THE STATE OF THE HARDWARE IS NOT CONFIRMED", role.replace("_", " "), "by hand")
     assert said.err.rindex("NOT CONFIRMED") > said.err.rindex("FAULT")  # the last thing on the screen
     assert desk.bench.is_off()  # it does what it is told, it only does not say so
+    record_property("off_ms", off_ms(desk.bench.world, when_ns))
     assert kept("fault").count > 0
 
 
+@pytest.mark.fault("I1", "P1")
 @pytest.mark.parametrize("mode", MODES)
-def test_compliance_during_a_burst(desk: Desk, mode: str) -> None:
+def test_compliance_during_a_burst(desk: Desk, mode: str, record_property: Callable[[str, object], None]) -> None:
     words = sequence(mode=mode, on_s=0.3, off_s=0.3)
     when_ns = on_from_ns(desk, words) + (120_000_000 if mode == "gated" else 0)
     desk.tamper = lambda bench: bench.world.film.add_leak(5000.0, when_ns)
@@ -187,7 +207,9 @@ def test_compliance_during_a_burst(desk: Desk, mode: str) -> None:
     told(said.err, "current limit", "mA", "voltage source", "hardware: off, confirmed by", "resistance", "rig show")
     assert desk.bench.is_off()
     assert len(desk.bench.fired_ns) > 300
+    record_property("off_ms", off_ms(desk.bench.world, when_ns))
     run = kept("fault")
+    record_property("kept", f"{run.count} of {run.ledger['received']} frames")
     assert run.count > 300
     rows = run.frames()
     true_v = desk.bench.world.terminal.record.voltage_v
@@ -200,13 +222,14 @@ def test_compliance_during_a_burst(desk: Desk, mode: str) -> None:
     assert "fault: The source reached its current limit" in shown.out
 
 
+@pytest.mark.fault("X4")
 def test_a_defect_of_the_program_is_told_like_any_other_fault(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: Any, **named: Any) -> Any:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr("rig.runner.blank_rows", broken)
+    monkeypatch.setattr("rig.acquisition.blank_rows", broken)
     said = desk.rig("run", sequence())
     assert said.code == 4
-    told(said.err, "FAULT", "KeyError", "runner.py", "defect", "hardware: off, confirmed by")
+    told(said.err, "FAULT", "KeyError", "(broken)", "defect", "hardware: off, confirmed by")
     assert desk.bench.is_off()
     kept("fault")

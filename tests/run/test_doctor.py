@@ -258,6 +258,7 @@ def test_a_dead_instrument_fails_and_the_others_are_looked_at(desk: Desk, role: 
     assert desk.bench.untouched()
 
 
+@pytest.mark.fault("I4")
 def test_another_instrument_at_the_address_is_asked_nothing_more(desk: Desk) -> None:
     def swap(bench: Bench) -> None:
         personas = bench.world.personas
@@ -278,6 +279,7 @@ def test_an_address_where_nobody_is(desk: Desk) -> None:
     assert found(report, "identity", SOURCE)["status"] == "fail"
 
 
+@pytest.mark.fault("Y1")
 @pytest.mark.parametrize(("fault", "frames"), [(None, 0), (FaultyCable(lost=frozenset({3, 9})), 98)])
 def test_a_bad_trigger_cable_shows_in_the_count(desk: Desk, fault: FaultyCable | None, frames: int) -> None:
     def tamper(bench: Bench) -> None:
@@ -292,6 +294,7 @@ def test_a_bad_trigger_cable_shows_in_the_count(desk: Desk, fault: FaultyCable |
     assert "laser_trigger.AB" in loop["next_step"]
 
 
+@pytest.mark.fault("Y5")
 @pytest.mark.parametrize("stale", [True, False])
 def test_a_stale_first_frame_is_seen(desk: Desk, stale: bool) -> None:
     def tamper(bench: Bench) -> None:
@@ -308,6 +311,7 @@ def test_a_laser_that_gives_no_light_leaves_the_question_open(desk: Desk) -> Non
     assert "no light" in found(doctor(desk, "--allow-light"), "stale frame")["what"]
 
 
+@pytest.mark.fault("I3")
 def test_errors_from_before_are_told_with_their_texts(desk: Desk) -> None:
     desk.tamper = say(SOURCE, b"NONSENSE 1\n", b":SOUR:VOLT 999\n")
     one = found(doctor(desk), "error queue", SOURCE)
@@ -321,6 +325,7 @@ def open_lid(bench: Bench) -> None:
     source.set_interlock(False, bench.world.now_ns())
 
 
+@pytest.mark.fault("I5")
 @pytest.mark.parametrize(
     ("tamper", "status", "details"),
     [
@@ -348,6 +353,7 @@ def test_a_slow_disk_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(doctor(desk), "disk")["status"] == "fail"
 
 
+@pytest.mark.fault("W8")
 def test_a_source_that_falls_silent_while_it_is_on_is_shouted(desk: Desk) -> None:
     def when_on() -> None:
         if desk.bench.world.terminal.record.voltage_v[-1] != 0:

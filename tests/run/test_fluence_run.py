@@ -138,6 +138,7 @@ def test_a_calibration_of_another_bench_is_refused(calibrated: Any, tmp_path: Pa
     assert {reason.code for reason in caught.value.reasons} == {code}
 
 
+@pytest.mark.fault("R5")
 def test_a_simulated_calibration_is_not_for_a_real_bench(calibrated: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         Session(calibrated[2] / "lab.toml").plan(OnOff(**SHORT))
@@ -345,6 +346,7 @@ def test_the_shutter_is_closed_before_and_after(tmp_path: Path) -> None:
     assert "shutter" in result.outcome.safe.instruments
 
 
+@pytest.mark.fault("I10")
 def test_a_shutter_that_does_not_open_is_a_fault_that_ends_dark(tmp_path: Path) -> None:
     def tamper(world: Any) -> None:
         world.personas["shutter"].blades.move = lambda t_ns, *, to_open: None

@@ -87,6 +87,7 @@ def silenced(tmp_path_factory: pytest.TempPathFactory) -> Generator[Silenced]:
         )
 
 
+@pytest.mark.fault("W8")
 def test_the_others_are_off_and_the_silent_one_is_told(silenced: Silenced) -> None:
     known = {name: how for name, (how, _) in silenced.result.outcome.safe.instruments.items()}
     assert known.pop(SILENT) is Confirmation.SENT
@@ -96,12 +97,14 @@ def test_the_others_are_off_and_the_silent_one_is_told(silenced: Silenced) -> No
     assert isinstance(silenced.result.outcome.fault, LinkTimeout)
 
 
+@pytest.mark.fault("W8")
 def test_one_that_takes_long_to_be_told_delays_no_other(silenced: Silenced) -> None:
     others = [silenced.off_ns(role) for role in MODELS if role != SILENT]
     assert max(others) - min(others) <= ON_THE_WIRE_NS
     assert max(others) < silenced.off_ns(SILENT) - SLOW_S * 0.5e9
 
 
+@pytest.mark.fault("W8")
 def test_what_was_measured_is_kept(silenced: Silenced) -> None:
     run = open_run(Path(silenced.result.path))
     assert run.state == "fault"

@@ -96,6 +96,7 @@ def test_a_stop_in_a_burst_closes_the_shutter(tmp_path: Path) -> None:
     assert wrong_frames(run.frames(), truth_of(session, run)) == 0
 
 
+@pytest.mark.fault("I11")
 def test_a_laser_that_gives_no_sync_is_a_fault_that_ends_dark(tmp_path: Path) -> None:
     def unplug(world: Any) -> None:
         world.cables.remove(world.cable_to("laser_trigger.EXT"))
@@ -156,6 +157,7 @@ def test_the_generator_waits_for_the_laser_and_drives_nothing_at_it() -> None:
     assert pattern.open_ns + 2_000 <= pattern.pulse_ns <= pattern.close_ns - 2_000
 
 
+@pytest.mark.fault("Y3")
 def test_a_pulse_that_comes_before_the_source_has_settled_leaves_gated_blocks() -> None:
     bench = other_bench(laser_as_master(pulse_delay_s=100e-6))
     what = Session(bench, simulate=True).plan(Sequence.of(OnOff(**SHORT), mode="auto"))

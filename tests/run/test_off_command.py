@@ -276,6 +276,7 @@ def test_one_that_nobody_answers_for_is_unknown_and_the_rest_is_off(bench: LeftO
     assert bench.voltage_v == 20.0  # it is true that this one is not off
 
 
+@pytest.mark.fault("W14")
 def test_all_dead_is_told_for_each(bench: LeftOn, off: Callable[..., Said]) -> None:
     said = off("--bench", bench.elsewhere(**{role: nobody() for role in HAZARDS}), "--json")
     assert said.code == 5
@@ -285,6 +286,7 @@ def test_all_dead_is_told_for_each(bench: LeftOn, off: Callable[..., Said]) -> N
     assert said.err.count("not asked") == len(HAZARDS)  # who they are
 
 
+@pytest.mark.fault("I4")
 def test_a_stranger_that_says_it_is_off_proves_nothing(bench: LeftOn, off: Callable[..., Said]) -> None:
     stranger = bench.elsewhere(voltage_source="TCPIP::127.0.0.1::1::SOCKET")
     stranger.write_text(stranger.read_text().replace('model = "keithley-2400"', 'model = "scpi-supply"'))
@@ -296,6 +298,7 @@ def test_a_stranger_that_says_it_is_off_proves_nothing(bench: LeftOn, off: Calla
     assert "2400" in said.json["instruments"]["voltage_source"]["another"]
 
 
+@pytest.mark.fault("X11")
 def test_a_port_that_another_program_holds_is_told_in_words(
     bench: LeftOn, off: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +336,7 @@ def test_a_file_that_cannot_be_read_is_an_unknown_state(tmp_path: Path, off: Cal
     assert "front panel" in said.err
 
 
+@pytest.mark.fault("R5")
 def test_without_a_bench_it_says_that_nothing_real_was_switched_off(off: Callable[..., Said]) -> None:
     said = off()
     assert said.code == 0

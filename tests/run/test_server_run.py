@@ -58,6 +58,7 @@ def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(a["ci95"][0] <= b["value"] <= a["ci95"][1] for a, b in ((one, other), (other, one)))
 
 
+@pytest.mark.fault("R5")
 def test_the_run_says_simulated_although_real_sockets_were_open(served_run: RunResult) -> None:
     assert served_run.simulated
     assert served_run.as_json()["seed"] is None  # the server's, which the run does not know

@@ -59,6 +59,7 @@ def test_a_film_behind_pmma_is_a_result_not_a_fault(desk: Desk) -> None:
     assert report["results"]["on_peak_nm"]["value"] is None
 
 
+@pytest.mark.fault("I1", "P1")
 def test_a_breakdown_ends_the_run_safe_and_stays_in_the_film(desk: Desk) -> None:
     code, report, err = run(desk, "--device", "NC-8", "--state", "films", "--fault", "breakdown@1.2s")
     assert code == 4

@@ -35,6 +35,7 @@ def test_a_pixel_slice_gives_the_same_numbers_as_the_whole():
     assert (light_counts(RAW, DARK, NONLINEARITY, slice(1, 3)) == whole[:, 1:3]).all()
 
 
+@pytest.mark.fault("Y7")
 def test_one_pixel_at_62000_voids_a_frame_unless_it_is_hot():
     spectra = np.full((4, 10), 1500, np.uint16)
     spectra[1, 3], spectra[2, 5], spectra[3, 5] = 61_999, 62_000, 65_535
@@ -85,6 +86,7 @@ def test_hot_pixels_become_the_mean_of_their_good_neighbours():
         good_neighbours(np.ones(3, np.bool_))
 
 
+@pytest.mark.fault("I11")
 def test_missed_pulses_alone_and_in_bursts():
     missed = (5, 77, 150, *range(200, 225))
     run = make_run(shots=60, missed=missed)

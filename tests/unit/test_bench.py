@@ -137,11 +137,14 @@ def test_what_the_template_offers_in_comments_is_valid_too() -> None:
         blanks = [key for key, value in tables[name].items() if value == "FILL IN"]
         tables[name] |= {key: base[name][key] for key in blanks}
     bench = parse(tables)
-    described = {"pump", "environment", "attenuator", "energy_meter"}
+    described = {"pump", "environment", "attenuator", "energy_meter", "monitors"}
     assert bench.model_dump(exclude=described) == default_bench().model_dump(exclude=described)
     assert bench.attenuator is not None
     assert (bench.attenuator.zero_deg, bench.attenuator.calibration) == (0.0, "fluence_calibration.toml")
     assert bench.environment.note == "film in air"
+    assert [(monitor.quantity, monitor.state, monitor.window) for monitor in bench.monitors] == [
+        ("current_a", "on", (1e-9, 5e-4))
+    ]
 
 
 def numbers(tables: Any, loc: str = "") -> Iterator[tuple[str, float]]:
@@ -180,6 +183,7 @@ def test_the_table_of_numbers_is_complete() -> None:
     assert len(NUMBERS) == len(set(NUMBERS)) == 28
 
 
+@pytest.mark.fault("C3")
 @pytest.mark.parametrize(
     ("where", "literal"),
     [(where, literal) for where in NUMBERS for literal in BAD if not (literal == "-1" and where in MAY_BE_NEGATIVE)],
@@ -193,6 +197,7 @@ def test_no_number_is_anything_but_a_plausible_number(where: str, literal: str) 
     assert (reason.where, reason.code) == (f"b.toml:{line} {where}", BAD[literal])
 
 
+@pytest.mark.fault("C8")
 @pytest.mark.parametrize(
     ("where", "value", "unit"),
     [

@@ -253,6 +253,7 @@ def ulp_beyond(value: float) -> float:
     return math.nextafter(value, math.inf)
 
 
+@pytest.mark.fault("C2")
 @pytest.mark.parametrize(
     ("allowed", "refused", "code"),
     [
@@ -331,6 +332,7 @@ def test_an_exposure_that_the_model_cannot_make() -> None:
     assert error.reasons[0].where.endswith("spectrometer.integration_time_s")
 
 
+@pytest.mark.fault("C2")
 @given(voltage_v=st.floats(-25, 25), off_v=st.floats(-25, 25))
 @settings(max_examples=60, deadline=None)
 def test_nothing_beyond_the_limits_is_ever_compiled(voltage_v: float, off_v: float) -> None:

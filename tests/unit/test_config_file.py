@@ -147,12 +147,15 @@ BROKEN = {
     "utf-16": ("a = 1".encode("utf-16"), "not-utf8", ":1"),
     "nul": (b"a = 1\n\x00", "toml-malformed", ":2"),
     "5000 digits": (b"b = 1\na = " + b"9" * 5000, "line-too-long", ":2"),
-    "key of 100000 parts": (b"a." * 100_000 + b"a = 1", "line-too-long", ":1"),
+    "key of 90000 parts": (b"a." * 90_000 + b"a = 1", "line-too-long", ":1"),
+    "key of 17 parts": (b"b = '1.2.3'\n" + b"a . " * 16 + b"a = 1", "key-too-long", ":2"),
+    "table of 17 parts": (b"\n\n[" + b"'a.b'." * 16 + b"a]", "key-too-long", ":3"),
     "nested too deeply": (b"a = " + b"[" * 1900 + b"]" * 1900, "toml-malformed", ""),
     "too large": (b"#" * (MAX_BYTES + 1), "file-too-large", ""),
 }
 
 
+@pytest.mark.fault("C1")
 @pytest.mark.parametrize(("data", "code", "line"), BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_file_is_refused_with_its_line(tmp_path: Path, data: bytes, code: str, line: str) -> None:
     path = tmp_path / "x.toml"
@@ -161,6 +164,18 @@ def test_a_broken_file_is_refused_with_its_line(tmp_path: Path, data: bytes, cod
         read_document(path)
     (reason,) = caught.value.reasons
     assert (reason.code, reason.where) == (code, f"x.toml{line}")
+
+
+def test_dots_that_are_no_parts_of_a_key_are_not_counted() -> None:
+    many = "1." * 40
+    text = f'{"a." * 15}a = \'{many}\' # {many}\nb = [{"0.5, " * 40}]\nc = """\n{many}\n"""\n'
+    assert parse_document(text, Path("x.toml")).values["c"] == f"{many}\n"
+
+
+def test_beyond_a_thousand_mistakes_only_their_number_is_told(tmp_path: Path) -> None:
+    found = reasons_of("name = ''\n" + "".join(f"k{number} = 1\n" for number in range(1500)), tmp_path)
+    assert len(found) == 1001
+    assert (found[-1].code, found[-1].message) == ("too-many-mistakes", "and 500 more mistakes")
 
 
 def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
@@ -194,6 +209,7 @@ def test_the_largest_file_and_a_byte_order_mark_are_accepted(tmp_path: Path) -> 
     assert load_model(path, Room).name == "x"
 
 
+@pytest.mark.fault("C1")
 @given(data=st.binary(max_size=60))
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
@@ -239,6 +255,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.fault("C1")
 @pytest.mark.parametrize(("text", "code", "where"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_a_mistake_is_named_with_code_line_and_key(tmp_path: Path, text: str, code: str, where: str) -> None:
     (reason,) = reasons_of(text, tmp_path)

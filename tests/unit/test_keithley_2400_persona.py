@@ -164,6 +164,20 @@ def test_current_source(bench: Bench) -> None:
     assert bench.ask("SENS:VOLT:PROT:TRIP?") == "1"
 
 
+@pytest.mark.fault("I2")
+def test_too_hot_is_off_and_stays_off(bench: Bench) -> None:
+    bench.write("SENS:CURR:PROT 1e-3", "SOUR:VOLT 20", "STAT:QUE:ENAB (-440:900)", "OUTP ON")
+    bench.persona.set_temperature(True, bench.now_ns)
+    assert bench.load.voltage_v == 0.0
+    assert bench.ask("OUTP?;:STAT:MEAS:COND?") == f"0;{1 << 12}"
+    bench.write("OUTP ON")
+    assert [bench.ask("SYST:ERR?")[:4] for _ in range(2)] == ["112,", "810,"]
+    bench.persona.set_temperature(False, bench.now_ns)
+    assert bench.ask("OUTP?;:STAT:MEAS:COND?") == "0;0"
+    bench.write("OUTP ON")
+    assert bench.load.voltage_v == 20.0
+
+
 def test_interlock(bench: Bench) -> None:
     bench.write("SENS:CURR:PROT 1e-3", "SOUR:VOLT 20", "OUTP:ENAB ON", "OUTP ON")
     bench.persona.set_interlock(False, bench.now_ns)

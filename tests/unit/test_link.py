@@ -23,6 +23,7 @@ def test_a_question_and_its_answer(resource: str) -> None:
     assert link.state is LinkState.READY
 
 
+@pytest.mark.fault("W5")
 def test_fragments_are_put_together() -> None:
     device = Device({b"V?": [(MS, b"+2.0"), (MS, b"0E"), (MS, b"+01\n")]})
     assert ask(connect(device), "V?") == "+2.00E+01"
@@ -56,6 +57,7 @@ def test_a_long_conversation_may_take_its_time() -> None:
 # --- answers that do not come, or not as they should
 
 
+@pytest.mark.fault("W1")
 @pytest.mark.parametrize("resource", EVERY)
 def test_silence_ends_at_the_deadline_and_leaves_doubt(resource: str) -> None:
     device = Device()
@@ -70,6 +72,7 @@ def test_silence_ends_at_the_deadline_and_leaves_doubt(resource: str) -> None:
     assert failed.value.next_step
 
 
+@pytest.mark.fault("W9")
 def test_the_deadline_is_absolute_however_slowly_bytes_trickle() -> None:
     device = Device({b"\x01": [(500 * MS, b"x")] * 44})
     link = connect(device, read_termination=None, write_termination=None)
@@ -79,6 +82,7 @@ def test_the_deadline_is_absolute_however_slowly_bytes_trickle() -> None:
     assert device.clock.t_ns - start_ns <= 2_500 * MS
 
 
+@pytest.mark.fault("W6")
 def test_an_answer_without_end_is_cut_off() -> None:
     device = Device()
     link = connect(device, max_reply_bytes=1000)
@@ -98,6 +102,7 @@ def test_an_announced_length_that_makes_no_sense_is_not_waited_for() -> None:
     assert device.clock.t_ns - start_ns == MS
 
 
+@pytest.mark.fault("W4")
 def test_bytes_that_are_no_text_are_shown_and_not_believed() -> None:
     link = connect(Device({b"V?": [(MS, b"+2.0\xff\n")]}))
     with pytest.raises(LinkDesync, match="xff"):
@@ -105,6 +110,7 @@ def test_bytes_that_are_no_text_are_shown_and_not_believed() -> None:
     assert link.state is LinkState.DOUBTFUL
 
 
+@pytest.mark.fault("W3")
 @pytest.mark.parametrize("resource", WITHOUT_CLEAR)
 def test_a_duplicated_answer_is_not_taken_for_the_next_one(resource: str) -> None:
     link = connect(Device({**SLOW, b"V?": [(MS, b"20.0\n"), (0, b"20.0\n")]}), resource)
@@ -154,6 +160,7 @@ def test_an_error_after_the_answer_leaves_none() -> None:
     assert link.state is LinkState.READY
 
 
+@pytest.mark.fault("W7")
 def test_a_broken_connection_is_an_instrument_error() -> None:
     device = Device(SLOW)
     link = connect(device)
@@ -177,6 +184,7 @@ def test_in_doubt_nothing_is_sent_and_nothing_believed(resource: str) -> None:
     assert device.log == []
 
 
+@pytest.mark.fault("W2")
 @pytest.mark.parametrize("resource", EVERY)
 def test_a_late_answer_is_never_taken_for_another(resource: str) -> None:
     device = Device(SLOW)
@@ -258,6 +266,7 @@ def test_what_cannot_be_proved_at_all_stays_in_doubt() -> None:
     assert device.clock.t_ns - start_ns <= 4_500 * MS
 
 
+@pytest.mark.fault("W10")
 def test_somebody_else_is_told_at_once() -> None:
     link = doubtful(Device(SLOW), SOCKET)
 
@@ -328,6 +337,7 @@ def test_off_goes_out_even_if_the_clear_fails() -> None:
     assert device.log == [b"OFF\n"]
 
 
+@pytest.mark.fault("W7")
 def test_off_goes_out_through_a_new_connection() -> None:
     device = Device(SLOW)
     link = connect(device)
@@ -337,6 +347,7 @@ def test_off_goes_out_through_a_new_connection() -> None:
     assert link.state is LinkState.DOUBTFUL
 
 
+@pytest.mark.fault("X14")
 def test_off_does_not_wait_for_another_threads_conversation() -> None:
     device = Device(SLOW)
     link = connect(device)

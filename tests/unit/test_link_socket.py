@@ -56,6 +56,7 @@ def test_a_real_socket_answers_and_does_not_wait_for_acknowledgements() -> None:
         assert interface.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
+@pytest.mark.fault("W3")
 def test_a_real_socket_with_too_many_answers_is_in_doubt() -> None:
     with served(lambda _: b"20.0\n20.0\n") as port, loopback(port) as link:
         assert ask(link, "V?") == "20.0"
@@ -63,6 +64,7 @@ def test_a_real_socket_with_too_many_answers_is_in_doubt() -> None:
             ask(link, "I?")
 
 
+@pytest.mark.fault("W1")
 def test_a_real_socket_that_is_silent_times_out() -> None:
     with served(lambda line: line[5:-6] + b"\n" if line.startswith(b"*ESE") else b"") as port, loopback(port) as link:
         with pytest.raises(LinkTimeout):

@@ -163,6 +163,7 @@ def test_wrong_shapes_are_refused(tmp_path: Path, wrong: str) -> None:
     writer.close()
 
 
+@pytest.mark.fault("X8")
 def test_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "absent"):
@@ -172,6 +173,7 @@ def test_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.parametrize(("share", "fits"), [(1.99, False), (2.5, True)])
 def test_disk_needs_twice_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, fits: bool) -> None:
     frames_planned = 20_000
@@ -196,6 +198,7 @@ def test_reserved_before_the_first_shot(tmp_path: Path) -> None:
     writer.close()
 
 
+@pytest.mark.fault("C4")
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x"])
 def test_name_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="plain file name"):

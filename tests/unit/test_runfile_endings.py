@@ -47,6 +47,7 @@ def test_unfinished_means_says_running_and_nobody_writes(tmp_path: Path) -> None
     assert same(run.frames(), frames(0, 21)[0])
 
 
+@pytest.mark.fault("X1")
 def test_recover_twice_changes_nothing(tmp_path: Path) -> None:
     writer = filled(tmp_path)
     writer.close()
@@ -67,6 +68,7 @@ def test_recover_leaves_a_living_writer_alone(tmp_path: Path) -> None:
     assert recover(writer.path).state == "done"
 
 
+@pytest.mark.fault("X16")
 def test_file_survives_a_copy_that_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = filled(tmp_path)
 
@@ -108,6 +110,7 @@ def test_copy_with_a_wrong_byte_is_not_accepted(tmp_path: Path, monkeypatch: pyt
     assert same(run.spectra(), frames(0, 21)[1])
 
 
+@pytest.mark.fault("X7")
 def test_no_room_for_the_copy_keeps_hdf5_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = filled(tmp_path)
     with monkeypatch.context() as patch:
@@ -171,6 +174,7 @@ def writes_of_a_batch(tmp_path: Path) -> int:
     return 1000 - handles[0].left
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.parametrize(
     ("good_writes", "number"), [(n, (errno.ENOSPC, errno.EIO)[n % 2]) for n in (0, 1, 2, 19, 20, 21, 22, 41, 60)]
 )
@@ -204,6 +208,7 @@ def test_full_disk_keeps_what_was_acknowledged(tmp_path: Path, good_writes: int,
     assert same(run.spectra(), frames(0, run.count)[1])
 
 
+@pytest.mark.fault("X8")
 def test_failed_sync_counts_only_what_was_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = make(tmp_path)
     writer.append_frames(*frames(0, 5))

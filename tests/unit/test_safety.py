@@ -93,6 +93,7 @@ def others_confirmed(report: SafeReport, role: str) -> bool:
 # --- what hangs, fails, is late ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("W8")
 def test_one_that_hangs_while_off_is_sent_is_unknown_and_delays_no_other(hang: threading.Event) -> None:
     instruments = bench(laser_trigger=Instrument(on_off=lambda: waits(hang)))
     begin = time.monotonic()
@@ -221,6 +222,7 @@ def test_without_threads_off_is_sent_all_the_same(monkeypatch: pytest.MonkeyPatc
 # --- Ctrl-C -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("X5")
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal to oneself")
 def test_ten_times_ctrl_c_while_it_waits() -> None:
     def press() -> None:
@@ -277,6 +279,7 @@ def test_ctrl_c_at_any_line_keeps_nothing_on() -> None:
 # --- on the wire ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("X14")
 def test_off_does_not_wait_for_a_conversation_that_is_stuck() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

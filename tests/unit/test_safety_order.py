@@ -42,6 +42,7 @@ def test_light_goes_first_and_what_must_be_asked_goes_last(shutter_message: byte
     assert log == order
 
 
+@pytest.mark.fault("I10")
 def test_a_mute_shutter_is_unknown_and_the_rest_is_off() -> None:
     log: list[str] = []
     instruments = {role: Instrument(role, log) for role in ("voltage_source", "laser_trigger")}

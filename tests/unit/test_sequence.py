@@ -64,6 +64,7 @@ BAD = {
 }
 
 
+@pytest.mark.fault("C3")
 @pytest.mark.parametrize("literal", BAD)
 @pytest.mark.parametrize("key", NUMBERS)
 def test_no_number_is_anything_but_a_plausible_number(key: str, literal: str) -> None:
@@ -75,6 +76,7 @@ def test_no_number_is_anything_but_a_plausible_number(key: str, literal: str) ->
     assert codes(f"{HEADING}\n{key} = {literal}\n") == {f"s.toml:6 parameters.{key}": expected}
 
 
+@pytest.mark.fault("C8")
 @pytest.mark.parametrize(
     ("key", "literal", "unit"),
     [
@@ -95,6 +97,7 @@ def test_a_number_in_another_unit_is_recognised(key: str, literal: str, unit: st
     assert f"is this in {unit}?" in reason.message
 
 
+@pytest.mark.fault("C7")
 def test_zero_cycles_are_refused_and_one_is_not() -> None:
     assert codes(f"{HEADING}cycles = 0\n") == {"s.toml:5 parameters.cycles": "out-of-range"}
     assert codes(f"{HEADING}cycles = 1000000000000\n") == {"s.toml:5 parameters.cycles": "out-of-range"}
@@ -156,6 +159,7 @@ ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 HOSTILE = ["../x", "CON", "con", "a:b", "x.", "x ", "...", "", "\u202egnp.exe", "a\x00b", "x" * 300, "LPT1", "COM\u00b9"]
 
 
+@pytest.mark.fault("C4")
 @given(title=ANY_TEXT, sample=st.one_of(ANY_TEXT, st.sampled_from(HOSTILE)))
 @settings(max_examples=60, deadline=None)
 def test_title_and_sample_are_kept_as_they_are(title: str, sample: str) -> None:
@@ -168,6 +172,7 @@ def test_title_and_sample_are_kept_as_they_are(title: str, sample: str) -> None:
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 
+@pytest.mark.fault("C4")
 @given(text=st.one_of(ANY_TEXT, st.sampled_from(HOSTILE), st.sampled_from(sorted(DEVICES))))
 @settings(max_examples=150, deadline=None)
 def test_a_slug_is_a_file_name_everywhere(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
