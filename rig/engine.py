@@ -328,6 +328,7 @@ class Engine:
                 self._failed(error)
                 return
             self._set(connected=True)
+            self._by_hand(hand.turn)
 
     def _by_hand(self, act: Callable[[], None]) -> bool:
         """Do something to connected instruments; what fails ends with everything safe."""

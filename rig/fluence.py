@@ -101,9 +101,13 @@ class MalusFit:
     @property
     def probability(self) -> float:
         """Get how probable a chi2 as great as this one is if the law is true."""
-        from scipy.special import chdtrc  # slow to import, and hardly ever needed; scipy.stats would be slower still
+        return _probability(self.chi2, self.freedom)
 
-        return float(chdtrc(self.freedom, self.chi2))
+
+def _probability(chi2: float, freedom: int) -> float:
+    from scipy.special import chdtrc  # slow to import, and hardly ever needed; scipy.stats would be slower still
+
+    return float(chdtrc(freedom, chi2))
 
 
 def law_sigma(law: Malus, covariance: ArrayLike, angle_deg: float) -> float:
@@ -145,7 +149,7 @@ def fit_malus(angle_deg: ArrayLike, energy: ArrayLike, standard_error: ArrayLike
     )
     covariance = slopes @ of_linear @ slopes.T
     # (what is no Malus' law at all stays as it came out, and is objected to)
-    if law.extinction < 0 and chdtrc(len(angles) - 3, chi2) >= LEAST_PROBABILITY:
+    if law.extinction < 0 and _probability(chi2, len(angles) - 3) >= LEAST_PROBABILITY:
         law, covariance = _without_extinction(law, covariance, angles, energies, sigma)
     residuals = energies - np.array([law.at(angle) for angle in angles.tolist()])
     chi2 = float(np.sum((residuals / sigma) ** 2))
