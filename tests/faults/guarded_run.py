@@ -36,6 +36,14 @@ def pause(duration_s: float) -> None:
     time.sleep(duration_s)  # noqa: TID251 - real processes in real time
 
 
+def budget_ms(wanted_ms: float) -> float:
+    """A time that is promised: exact on a machine of one's own, three times as long where other tests run beside this one.
+
+    The promises themselves are measured in benchmarks/, on their own.
+    """
+    return wanted_ms * (3 if os.environ.get("CI") or os.environ.get("PYTEST_XDIST_WORKER") else 1)
+
+
 def eventually(what: Callable[[], Any], within_s: float, name: str) -> Any:
     """The first true answer; an assertion error when there is none in time."""
     end = time.monotonic() + within_s
@@ -160,7 +168,7 @@ class GuardedRun:
     def wait_for_voltage(self, voltage_v: float = 20.0) -> None:
         def there() -> bool:
             assert self.process.poll() is None, self.told
-            t_ns, at_v = self.served.record.update().voltages[-1]
+            t_ns, at_v = next(reversed(self.served.record.update().voltages), (0, None))
             return at_v == voltage_v and t_ns > self.begun_ns
 
         eventually(there, 30, f"{voltage_v} V at the film")

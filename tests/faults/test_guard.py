@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
-from guarded_run import RIG, GuardedRun, ServedBench, alive, eventually, kill_times_ms, pause, served_bench
+from guarded_run import RIG, GuardedRun, ServedBench, alive, budget_ms, eventually, kill_times_ms, pause, served_bench
 
 from drivers.clock import MonotonicClock
 from drivers.errors import RigError
@@ -28,7 +28,7 @@ from rig.session import Session
 if sys.platform == "win32":
     pytest.skip("signals of POSIX", allow_module_level=True)
 
-OFF_MS = 250.0
+OFF_MS = budget_ms(250.0)
 KILLS = 100 if os.environ.get("RIG_LONG") else 5
 Told = Callable[[str, object], None]
 
