@@ -19,6 +19,7 @@ from rig.analysis.switching import reduce_switching
 from rig.bench import Bench, parse_bench
 from rig.config_file import parse_document
 from rig.fluence_record import fluence_record
+from rig.measurements.live_view import REASON, LiveView
 from rig.measurements.switching_record import SwitchingRecord
 from rig.reduction import CHUNK_FRAMES, usable
 from rig.runfile import ENDINGS, Dark, Run, RunHeader, open_run
@@ -147,6 +148,8 @@ class LiveRecord:
 
     def _record(self, ending: str) -> SwitchingRecord:
         fluence = fluence_record(self.run, self._bench)
+        if self.header.measurement == LiveView.name:
+            return SwitchingRecord(self.run, None, None, REASON, fluence)
         if self._dark is None or self._means is None:
             why = "the run ended before its dark frames were taken" if ending else "the dark frames are not taken yet"
             return SwitchingRecord(self.run, None, None, why, fluence)

@@ -30,7 +30,7 @@ from gui.page_table import PAGES, PageEntry
 from gui.run_controls import PAUSE_KEY, SPEEDS, START_KEY, STOP_KEY_NAME, RunControls, StopKey, ask_before_closing
 from gui.window_menus import WindowMenus
 from rig.bench import Bench
-from rig.control import Answer, Ended, EngineStatus, ErrorWords, Pace, Pause, Refused, Resume, Start, Take
+from rig.control import Answer, Ended, EngineStatus, ErrorWords, Inject, Pace, Pause, Refused, Resume, Start, Take
 
 FIRST_SIZE = (1280, 700)
 LEAST_WIDTH = 900
@@ -207,7 +207,18 @@ class MainWindow(QMainWindow):
         self.messages.resized.connect(self._messages_resized)
         self.messages.told.connect(lambda _text, weight: self._raise_messages() if weight == "alarm" else None)
 
+    def _explain_faults(self) -> None:
+        self.messages.tell(
+            "A bench that the engine simulates can be broken while it runs, to see what the program does then: the entries of "
+            "this menu. On a real bench, and on one served by another program, there are none."
+        )
+
+    def _put_in(self, fault: str) -> None:
+        self.link.send(Inject(fault=fault))
+
     def _attached(self, _engine: object) -> None:
+        welcome = self.link.welcome
+        self._menus.show_faults("Simulated &bench", () if welcome is None else welcome.faults, self._put_in)
         self._pace_due = self._paced
         self._show_state()
 
@@ -411,6 +422,7 @@ class MainWindow(QMainWindow):
         menus.add("&Run", f"S&top\t{STOP_KEY_NAME}", lambda: self.link.stop("Stop in the menu"))
         menus.add("&Run", "Take &command of the engine", self.take_command)
         menus.add("&Run", "Switch everything &off without the engine (rig off)", self.news.switch_off)
+        menus.add("Simulated &bench", "What this is", self._explain_faults)
         for entry in PAGES:
             menus.add("&View", entry.title, lambda name=entry.name: self.show_page(name), entry.key)
         menus.add("&View", "Messages", lambda: self.show_page("messages"), "Ctrl+6")

@@ -1,6 +1,6 @@
 """The menus of the window, and the list of its keys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PyQt5.QtCore import Qt
 from PyQt5.QtGui import QKeySequence
@@ -33,6 +33,7 @@ class WindowMenus:
         self._window = window
         self._menus: dict[str, QMenu] = {}
         self._themes: dict[str, QAction] = {}
+        self._faults: list[QAction] = []
 
     def add(self, menu: str, text: str, act: Callable[[], None], key: str = "") -> QAction:
         """Add an entry to a menu, which is made when it is not there."""
@@ -63,6 +64,13 @@ class WindowMenus:
             lambda: use(next(name for name in theme.NAMES if name != theme.current().name)),
             "Ctrl+T",
         )
+
+    def show_faults(self, menu: str, names: Sequence[str], put_in: Callable[[str], None]) -> None:
+        """Offer what can be broken on a simulated bench; nothing of it where nothing can."""
+        for action in self._faults:
+            self._menus[menu].removeAction(action)
+            self._window.removeAction(action)
+        self._faults = [self.add(menu, f"Break it: {name.replace('-', ' ')}", lambda name=name: put_in(name)) for name in names]
 
     def show_theme(self, name: str) -> None:
         """Tick a theme."""

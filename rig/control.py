@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from drivers.errors import RigError
-from rig.control_words import AS_WRITTEN, Count, Duration, HandQuantity, Id, Line, Name, Part, RoleName, Said, Text, short
+from rig.control_words import AS_WRITTEN, Count, Duration, HandQuantity, Id, Line, Name, Part, RoleName, Said, Text, Word, short
 from rig.control_words import SHORTENED as SHORTENED
 from rig.control_words import ErrorWords as ErrorWords
 from rig.control_words import HardwareWords as HardwareWords
@@ -115,6 +115,13 @@ class Acknowledge(_Command):
     command: Literal["acknowledge"] = "acknowledge"
 
 
+class Inject(_Command):
+    """Break something on a bench simulated in the engine's own process, while it runs: NAME[@ONSETs][:SEVERITY][:MODE]."""
+
+    command: Literal["inject"] = "inject"
+    fault: Name
+
+
 class Connect(_Command):
     """Open every instrument of the bench at rest: everything off and known, to be looked at and set by hand.
 
@@ -161,6 +168,7 @@ class Quit(_Command):
 
 Command = (
     Hello
+    | Inject
     | Status
     | Start
     | Pace
@@ -192,6 +200,7 @@ class Welcome(Part):
     protocol: int = PROTOCOL
     who_commands: Said = ""
     you_command: bool = False
+    faults: tuple[Word, ...] = Field(default=(), description="names of what can be broken on a simulated bench")
 
 
 class Answer(Part):

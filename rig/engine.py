@@ -30,6 +30,7 @@ from rig.control import (
     EngineStatus,
     ErrorWords,
     Event,
+    Inject,
     Note,
     Off,
     Pace,
@@ -49,6 +50,7 @@ from rig.report.summary import told_error
 from rig.run_state import Outcome, PauseRequest, Progress, RunState, StopRequest, exit_code
 from rig.sequence import Sequence, parse_sequence
 from rig.session import MEASUREMENTS, RunResult, Session
+from rig.simulation import check_film, fault_names, put_in
 
 Listener = Callable[[Event], None]
 
@@ -86,6 +88,7 @@ class Engine:
         self._clock = clock or MonotonicClock()
         self._listeners: list[Listener] = []
         self._guard = threading.RLock()  # of everything below
+        self._faults: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[_Job | _ByHand | None] = queue.SimpleQueue()  # None: look again
         self._stop = StopRequest()
         self._hand_stop = StopRequest()  # of instruments that are connected by hand, or about to be
@@ -97,13 +100,18 @@ class Engine:
         self._offs: list[threading.Thread] = []
         self._lease: Callable[[], int] = lambda: 0
         self._hand = HandControl(session, self._clock, self._tell, self.note)
-        name = str(session.bench.path or "default bench")
+        name = "default bench" if session.default_bench else str(session.bench.path)
         self._status = EngineStatus(state="idle", simulated=session.simulated, bench=name)
 
     @property
     def bench(self) -> Bench:
         """Get the bench it owns."""
         return self._session.bench
+
+    @property
+    def bench_path(self) -> Path | None:
+        """Get the bench's file, None for the default bench."""
+        return None if self._session.default_bench else self._session.bench.path
 
     @property
     def simulated(self) -> bool:
@@ -154,6 +162,7 @@ class Engine:
             bench=status.bench,
             simulated=status.simulated,
             who_commands=who_commands,
+            faults=fault_names() if self._session.in_process else (),
         )
 
     def note(self, text: str) -> None:
@@ -186,6 +195,8 @@ class Engine:
                 self._set(speed=command.speed)
             case Connect() | SetByHand() | Disconnect():
                 self._take_by_hand(command)
+            case Inject():
+                self._take_fault(command.fault)
             case Acknowledge():
                 if self._status.state == "latched":
                     self._set(state="idle", latched="")
@@ -222,6 +233,14 @@ class Engine:
         if self._jobs.qsize() >= MAX_WISHES:
             raise _refused("too-many-wishes", f"{MAX_WISHES} commands wait for their turn already.", "try again in a moment")
         self._jobs.put(_ByHand(command, self._hand_stop, self._lease()))
+
+    def _take_fault(self, fault: str) -> None:
+        if not self._session.in_process:
+            raise _refused("nothing-simulated-here", "Only a bench that the engine itself simulates can be broken.")
+        check_film(None, None, [fault])
+        if not self._running:
+            raise _refused("nothing-runs", "A fault happens to the bench while it runs: start a run first.")
+        self._faults.put(fault)
 
     def _take_start(self, command: Start) -> None:
         self._require_free()
@@ -402,6 +421,7 @@ class Engine:
 
     def _observe(self, progress: Progress, job: _Job) -> None:
         if job.session.in_process:
+            self._break(job.session)
             self._pace.keep(job.session.world.now_ns(), lambda: self._stop.requested)
         plan = job.plan
         now_ns = self._clock.now_ns()
@@ -433,6 +453,13 @@ class Engine:
             self._set(state=state, shots_done=progress.shots_done, left_s=left_s)
         done, planned = progress.shots_done, progress.shots_planned
         self._tell(RunProgress(state=progress.state.value, shots_done=done, shots_planned=planned, left_s=left_s))
+
+    def _break(self, session: Session) -> None:
+        """Put in the faults that were asked for; in the engine's thread, as the simulated world knows no other."""
+        while not self._faults.empty():
+            fault = self._faults.get()
+            put_in(session.world, fault, session.seed)
+            self._tell(Note(text=f"SIMULATED fault from now on: {fault}"))
 
     def _ended(self, result: RunResult) -> None:
         outcome, code = result.outcome, exit_code(result.outcome)

@@ -40,7 +40,7 @@ def hosted(engine: Engine) -> Generator[Channel]:
                 publish_engine(
                     port=server.port,
                     token=token,
-                    bench=bench.path,
+                    bench=engine.bench_path,
                     resources=[getattr(bench, role).resource for role in bench.roles()],
                     simulated=engine.simulated,
                     started_label=now_label(),

@@ -115,6 +115,7 @@ class Session:
         prepare_world: Callable[[Any], None] = lambda world: None,
     ) -> None:
         self.in_process = simulate or bench is None  # else resources are opened, which a server of simulated ones may own
+        self.default_bench = bench is None
         self.bench = _bench(bench)
         self.simulated = self.in_process or self.bench.simulated
         self.seed = seed

@@ -56,6 +56,26 @@ def check_film(device: str | None, variant: str | None, faults: Iterable[str]) -
             _parsed(faults, 0)
 
 
+def fault_names() -> tuple[str, ...]:
+    """Which faults a simulated bench can be given."""
+    from sim_instruments.faults import FAULTS
+
+    return tuple(FAULTS)
+
+
+def put_in(world: Any, fault: str, seed: int = 0) -> None:
+    """Break a simulated bench while it works, from its thread; the fault's onset counts from now.
+
+    Raises
+    ------
+    ConfigError  there is no such fault
+    """
+    from sim_instruments.faults import apply, parse_fault
+
+    with _impossible():
+        apply(world, parse_fault(fault, seed))
+
+
 def simulated_models() -> dict[str, list[str]]:
     """Which models can be simulated: role -> models."""
     from sim_instruments.catalogue import entries

@@ -185,13 +185,6 @@ PROCESS = (
         "the window is killed, or an error is raised in it",
         ("window",),
         "the run goes on, or stops safely; a new window finds it",
-        (
-            Procedure(
-                "window",
-                "comes with the window: kill it during a run, raise in each of its slots; expect the run to end as planned",
-            ),
-        ),
-        automatic=False,
     ),
     FaultRow("X3", "kill -9 of the guard", ("run",), "the run notices within 1 s and goes safe"),
     FaultRow(

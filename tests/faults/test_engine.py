@@ -13,7 +13,23 @@ import pytest
 from guarded_run import RIG, SEQUENCE, GuardedRun, ServedBench, budget_ms, eventually, pause, served_bench
 
 from drivers.clock import MonotonicClock
-from rig.control import Begun, Ended, EngineStatus, Event, Note, Off, Pause, Quit, Refused, Resume, RunProgress, Start, Stop
+from drivers.errors import ComplianceReached
+from rig.control import (
+    Begun,
+    Ended,
+    EngineStatus,
+    Event,
+    Inject,
+    Note,
+    Off,
+    Pause,
+    Quit,
+    Refused,
+    Resume,
+    RunProgress,
+    Start,
+    Stop,
+)
 from rig.control_client import EngineLine, EngineRefused
 from rig.engine import Engine
 from rig.engine_file import find_engine, living_engines
@@ -106,6 +122,31 @@ def test_after_a_fault_the_engine_is_latched_until_somebody_has_looked(tmp_path:
     assert engine.submit(Acknowledge(), "test").ok
     assert engine.status().state == "idle"
     assert engine.submit(start, "test").ok
+
+
+def test_a_simulated_bench_is_broken_by_command_while_it_runs_and_at_no_other_time(tmp_path: Path) -> None:
+    session = Session(out=tmp_path)
+    sequence = Sequence.of(OnOff(**{**SHORT, "cycles": 20}))
+    engine, heard = Engine(session), Heard()
+    assert "breakdown" in engine.welcome("").faults
+    for fault, code in (("breakdown", "nothing-runs"), ("no-such-thing", "simulation-impossible")):
+        answer = engine.submit(Inject(fault=fault), "test")
+        assert answer.error is not None
+        assert [reason.code for reason in answer.error.reasons] == [code]
+
+    broken: list[int] = []
+
+    def break_it(event: Event) -> None:
+        if isinstance(event, RunProgress) and event.shots_done > 100 and not broken:
+            broken.append(event.shots_done)
+            assert engine.submit(Inject(fault="breakdown"), "test").ok
+
+    engine.listen(break_it)
+    engine.listen(heard)
+    outcome = engine.run(sequence, session.plan(sequence)).outcome
+    assert isinstance(outcome.fault, ComplianceReached)
+    assert any("SIMULATED fault from now on: breakdown" in note.text for note in heard.of(Note))
+    assert session.world.terminal.record.voltage_v[-1] == 0.0
 
 
 def test_what_the_compiler_refuses_is_refused_at_once_with_every_reason(tmp_path: Path) -> None:

@@ -71,6 +71,26 @@ def test_stop_during_a_run_and_during_a_pause(desk: WindowDesk, qtbot: QtBot) ->
     assert [open_run(file).state for file in sorted(desk.out.glob("*.h5"))] == ["stopped", "stopped"]
 
 
+def test_a_fault_from_the_menu_ends_the_run_and_the_window_says_what_to_do(desk: WindowDesk, qtbot: QtBot) -> None:
+    window = desk.window(speed="real")
+    desk.ready(window)
+    [entry] = [action for action in window.actions() if action.text() == "Break it: breakdown"]
+    entry.trigger()
+    qtbot.waitUntil(lambda: "start a run first" in lines(window), timeout=3000)
+    window.start_text(LONG, "long.toml")
+    desk.running(window, 300)
+    entry.trigger()
+    desk.resting(window)
+    said = lines(window)
+    assert "SIMULATED fault from now on: breakdown" in said
+    assert "The source reached its current limit" in said
+    assert "check its resistance at 0.1 V" in said + " ".join(alarm.detail for alarm in window.banner.alarms)
+    assert "confirmed by read-back" in said
+    [path] = desk.out.glob("*.h5")
+    assert open_run(path).state == "fault"
+    assert not window.controls.start.isEnabled()  # latched until somebody has seen it
+
+
 def test_stop_when_nothing_runs_is_taken_and_says_so(desk: WindowDesk, qtbot: QtBot) -> None:
     window = desk.window()
     desk.ready(window)
