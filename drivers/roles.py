@@ -23,7 +23,7 @@ class Identity:
     firmware: str
 
     def __str__(self) -> str:
-        return f"{self.maker} {self.model}, serial {self.serial}, firmware {self.firmware}"
+        return f"{self.maker} {self.model}, serial {self.serial or 'not told'}, firmware {self.firmware or 'not told'}"
 
 
 @dataclass(frozen=True, slots=True)

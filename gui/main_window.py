@@ -71,7 +71,6 @@ class MainWindow(QMainWindow):
         self._starting = self._closes_after_stop = self._released = self._begun = False
         self._pace_due = False
         self._messages_height = 0
-        self._placed_size = self.size()
         self.ask: Callable[[QWidget, str], str] = ask_before_closing
         self.link = EngineLink(self)
         self.context = PageContext(bench, self.link, out, in_process or bench.simulated)
@@ -385,13 +384,20 @@ class MainWindow(QMainWindow):
     def resizeEvent(self, a0: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
         """Give what is gained or lost to the pages; the messages keep their height."""
         super().resizeEvent(a0)
-        self._placed_size = self.size()
+        QTimer.singleShot(0, self._keep_messages_low)  # Qt lays its docks out after this event
+
+    def _keep_messages_low(self) -> None:
         messages = self.docks["messages"]
-        if self._messages_height and messages.isVisible() and not messages.isFloating():
-            self.resizeDocks([messages], [self._messages_height], Qt.Orientation.Vertical)
+        shown = [dock for dock in self.docks.values() if dock is not messages and not dock.visibleRegion().isEmpty()]
+        if not self._messages_height or not shown or not messages.isVisible() or messages.isFloating():
+            return
+        page = shown[0]  # Qt moves a border only when the docks on both sides of it are named
+        heights = [page.height() + messages.height() - self._messages_height, self._messages_height]
+        self.resizeDocks([page, messages], heights, Qt.Orientation.Vertical)
 
     def _messages_resized(self) -> None:
-        if self.size() == self._placed_size and self.isVisible():  # by a person, not by the window that is being resized
+        dragged = QApplication.mouseButtons() != Qt.MouseButton.NoButton  # by a person, not by the window that is being resized
+        if self.isVisible() and (dragged or not self._messages_height):
             self._messages_height = self.docks["messages"].height()
 
     def _raise_messages(self) -> None:

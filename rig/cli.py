@@ -63,6 +63,10 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("run", type=Path, metavar="RUN.h5")
     show.add_argument("--figure", type=Path, metavar="PNG", help="where to draw it (default: beside the run)")
 
+    report = commands.add_parser("report", help="one self-contained HTML page of a run, and its figures as PNG and SVG")
+    report.add_argument("run", type=Path, metavar="RUN.h5")
+    report.add_argument("--out", type=Path, metavar="DIR", help="folder (default: beside the run)")
+
     export = commands.add_parser("export", help="traces and mean spectra of a run for other programs")
     export.add_argument("run", type=Path, metavar="RUN.h5")
     export.add_argument("--csv", action="store_true", required=True, help="as CSV, units in the header")
@@ -171,9 +175,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if plug_in:
             return _plug_in(words[0], words[1:])
-        from rig import commands, commands_calibrate, commands_doctor, commands_engine, commands_off, commands_run
+        from rig import (
+            commands,
+            commands_calibrate,
+            commands_doctor,
+            commands_engine,
+            commands_off,
+            commands_report,
+            commands_run,
+        )
 
-        more = (commands_run, commands_engine, commands_doctor, commands_calibrate, commands_off)
+        more = (commands_run, commands_engine, commands_doctor, commands_calibrate, commands_off, commands_report)
         return commands.dispatch(options, {name: act for module in more for name, act in module.COMMANDS.items()})
     except KeyboardInterrupt:
         # while a run holds instruments Ctrl-C is a request, not this exception

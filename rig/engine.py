@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.clock import Clock, MonotonicClock
-from drivers.errors import Reason, RefusedError, RigError, UnsafeStateError
+from drivers.errors import RefusedError, RigError, UnsafeStateError
 from rig.bench import Bench
 from rig.compiler import Plan
 from rig.config_file import parse_document
 from rig.control import (
     Acknowledge,
     Answer,
-    Begun,
     Command,
     Connect,
     Disconnect,
-    Ended,
     EngineState,
     EngineStatus,
     ErrorWords,
@@ -44,10 +42,10 @@ from rig.control import (
     Stop,
     Welcome,
 )
-from rig.hand_control import HandControl, hardware_words, refused_by_hand
+from rig.engine_words import begun, ended, latch_of, left_s, refused, words_of
+from rig.hand_control import HandControl, refused_by_hand
 from rig.pace import Pace as SimulatedPace
-from rig.report.summary import told_error
-from rig.run_state import Outcome, PauseRequest, Progress, RunState, StopRequest, exit_code
+from rig.run_state import PauseRequest, Progress, RunState, StopRequest
 from rig.sequence import Sequence, parse_sequence
 from rig.session import MEASUREMENTS, RunResult, Session
 from rig.simulation import check_film, fault_names, put_in
@@ -179,7 +177,7 @@ class Engine:
                 self._take_start(command)
             case Pause() | Resume():
                 if not self._running:
-                    raise _refused("nothing-runs", "There is nothing to pause: no run is under way.")
+                    raise refused("nothing-runs", "There is nothing to pause: no run is under way.")
                 self._pause.asked = isinstance(command, Pause)
             case Stop():
                 self._ask_to_stop(command.why or f"stopped by {who}")
@@ -188,7 +186,7 @@ class Engine:
                 self._switch_off()
             case Pace():
                 if not self._session.in_process:
-                    raise _refused(
+                    raise refused(
                         "time-is-real", "This bench runs in real time; only one simulated by the engine itself can be hurried."
                     )
                 self._pace.speed = command.speed
@@ -202,16 +200,16 @@ class Engine:
                     self._set(state="idle", latched="")
             case Quit():
                 if self._running or self._waiting:
-                    raise _refused("run-under-way", "A run is under way: stop it first.")
+                    raise refused("run-under-way", "A run is under way: stop it first.")
                 self._quitting = f"ended by {who}"
             case _:  # the others are the channel's own
-                raise _refused("not-for-the-engine", f"The engine does not know the command {command.command}.")
+                raise refused("not-for-the-engine", f"The engine does not know the command {command.command}.")
 
     def _require_free(self) -> None:
         if self._running or self._waiting:
-            raise _refused("run-under-way", "A run is under way: only one at a time.", "wait for its end, or stop it")
+            raise refused("run-under-way", "A run is under way: only one at a time.", "wait for its end, or stop it")
         if self._status.state == "latched":
-            raise _refused(
+            raise refused(
                 "latched",
                 f"There was a fault: {self._status.latched}",
                 "look at the bench; then acknowledge the fault, and start again",
@@ -225,21 +223,21 @@ class Engine:
                 self._hand_stop = StopRequest()
         elif not isinstance(command, Disconnect):
             if self._running or self._waiting:
-                raise _refused("run-under-way", "A run is under way: it has the instruments.", "wait for its end, or stop it")
+                raise refused("run-under-way", "A run is under way: it has the instruments.", "wait for its end, or stop it")
             if not hand.connected or hand.lease != self._lease():
-                raise _refused("not-connected", "The instruments are not connected.", "connect them first")
+                raise refused("not-connected", "The instruments are not connected.", "connect them first")
             if reasons := hand.reasons_against(command):
                 raise refused_by_hand(command, reasons)
         if self._jobs.qsize() >= MAX_WISHES:
-            raise _refused("too-many-wishes", f"{MAX_WISHES} commands wait for their turn already.", "try again in a moment")
+            raise refused("too-many-wishes", f"{MAX_WISHES} commands wait for their turn already.", "try again in a moment")
         self._jobs.put(_ByHand(command, self._hand_stop, self._lease()))
 
     def _take_fault(self, fault: str) -> None:
         if not self._session.in_process:
-            raise _refused("nothing-simulated-here", "Only a bench that the engine itself simulates can be broken.")
+            raise refused("nothing-simulated-here", "Only a bench that the engine itself simulates can be broken.")
         check_film(None, None, [fault])
         if not self._running:
-            raise _refused("nothing-runs", "A fault happens to the bench while it runs: start a run first.")
+            raise refused("nothing-runs", "A fault happens to the bench while it runs: start a run first.")
         self._faults.put(fault)
 
     def _take_start(self, command: Start) -> None:
@@ -354,7 +352,7 @@ class Engine:
         try:
             act()
         except RefusedError as error:
-            self._tell(Refused(error=_words(error)))
+            self._tell(Refused(error=words_of(error)))
         except Exception as error:  # noqa: BLE001 - a defect must not keep anything on
             return self._leave("a fault", error)
         return True
@@ -376,7 +374,7 @@ class Engine:
                 error.hardware_state = str(report)
             with self._guard:
                 self._set(state="latched", latched=str(error).partition("\n")[0] or type(error).__name__)
-            self._tell(Refused(error=_words(error)))
+            self._tell(Refused(error=words_of(error)))
         else:
             self.note(f"The instruments are disconnected ({why}): {report}")
         if report.interrupt is not None:
@@ -429,30 +427,19 @@ class Engine:
             file = str(Path(progress.file).resolve())  # those who follow may be in another folder
             with self._guard:
                 status = self._set(file=file)
-            self._tell(
-                Begun(
-                    title=status.title,
-                    sample=status.sample,
-                    measurement=status.measurement,
-                    mode=status.mode,
-                    file=file,
-                    shots_planned=plan.planned_shots,
-                    duration_s=plan.price.duration_s,
-                    simulated=self._session.simulated,
-                )
-            )
+            self._tell(begun(status, plan.price.duration_s))
         if progress.detail:
             self._tell(Note(text=progress.detail))
         if now_ns - self._told_ns < TELL_INTERVAL_S * 1e9 and progress.shots_done < progress.shots_planned:
             return
         self._told_ns = now_ns
         with self._guard:
-            left_s = _left_s(progress, (now_ns - self._begun_ns) * 1e-9)
+            left = left_s(progress, (now_ns - self._begun_ns) * 1e-9)
             paused = progress.state is RunState.PAUSED
             state: EngineState = "stopping" if self._stop.requested else "paused" if paused else "running"
-            self._set(state=state, shots_done=progress.shots_done, left_s=left_s)
+            self._set(state=state, shots_done=progress.shots_done, left_s=left)
         done, planned = progress.shots_done, progress.shots_planned
-        self._tell(RunProgress(state=progress.state.value, shots_done=done, shots_planned=planned, left_s=left_s))
+        self._tell(RunProgress(state=progress.state.value, shots_done=done, shots_planned=planned, left_s=left))
 
     def _break(self, session: Session) -> None:
         """Put in the faults that were asked for; in the engine's thread, as the simulated world knows no other."""
@@ -462,27 +449,15 @@ class Engine:
             self._tell(Note(text=f"SIMULATED fault from now on: {fault}"))
 
     def _ended(self, result: RunResult) -> None:
-        outcome, code = result.outcome, exit_code(result.outcome)
-        error = None if outcome.fault is None else _words(outcome.fault)
-        latched = "" if outcome.fault is None and outcome.safe.safe else _first_line(outcome)
-        summary = {name: value for name, value in result.as_json().items() if name != "results"}  # those are in the file
-        event = Ended(
-            file=str(result.path.resolve()),
-            state=outcome.reason.value,
-            why=self._stop.why,
-            exit_code=code,
-            outcome=summary,
-            hardware=hardware_words(outcome.safe),
-            error=error,
-        )
-        self._rest(latched)
+        event = ended(result, self._stop.why)
+        self._rest(latch_of(result.outcome))
         self._tell(event)
 
     def _failed(self, error: BaseException) -> None:
         """A run that never began, or was interrupted: refused, or an instrument that could not be opened."""
         harmless = isinstance(error, RigError) and not isinstance(error, UnsafeStateError)
         self._rest("" if harmless else str(error).partition("\n")[0] or type(error).__name__)
-        self._tell(Refused(error=_words(error)))
+        self._tell(Refused(error=words_of(error)))
 
     def _rest(self, latched: str) -> None:
         with self._guard:
@@ -501,24 +476,3 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - a view must not hurt a run
                 self._listeners = [one for one in self._listeners if one is not listener]
                 self._tell(Note(text=f"A view of the run has failed and is told nothing more: {error!r}"))
-
-
-def _words(error: BaseException) -> ErrorWords:
-    """The words of an error, a defect of the program included, under its own name."""
-    return ErrorWords.of(told_error(error)).model_copy(update={"kind": type(error).__name__})
-
-
-def _first_line(outcome: Outcome) -> str:
-    text = str(outcome.fault or outcome.safe)
-    return text.partition("\n")[0]
-
-
-def _left_s(progress: Progress, elapsed_s: float) -> float | None:
-    """How long the rest of a run takes if it goes on like this (s)."""
-    if not 0 < progress.shots_done:
-        return None
-    return elapsed_s * (progress.shots_planned - progress.shots_done) / progress.shots_done
-
-
-def _refused(code: str, what: str, next_step: str = "") -> RefusedError:
-    return RefusedError(what, (Reason(code, "", what),), where="engine", next_step=next_step)

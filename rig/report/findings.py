@@ -11,14 +11,14 @@ Tone = Literal["good", "bad", "open"]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Mark:
     """A word that says how something came out; the tone colours it and never says more than the word."""
 
     text: str
     tone: Tone
 
 
-Cell = str | Verdict
+Cell = str | Mark
 
 
 @dataclass(frozen=True, slots=True)

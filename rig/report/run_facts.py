@@ -19,7 +19,13 @@ from rig.lifeline import guard_words
 from rig.report.voltage_levels import VoltageLevel, voltage_levels
 from rig.runfile import Flag, Run, RunHeader
 
-NOT_A_FAULT = int(Flag.SETTLING)  # frames after an edge are set aside by plan
+BY_PLAN = Flag.SETTLING | Flag.LEAD_IN  # frames after an edge and after arming are set aside in every run
+_EVENTFUL = sum(int(flag) for flag in Flag if flag not in BY_PLAN)
+
+
+def eventful(flags: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
+    """Frames (n,) that are flagged for anything but what happens by plan."""
+    return ((flags & _EVENTFUL) != 0) & ((flags & int(Flag.LEAD_IN)) == 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +84,7 @@ class RunFacts:
 
     def cause(self) -> str:
         """Say how the run ended, in the words of its own log; "" while it has not."""
-        endings = [text for _, text in self.events if text.startswith((*(f"{word}:" for word in ("done", "stopped", "fault")),))]
+        endings = [text for _, text in self.events if text.startswith(("done:", "stopped:", "fault:"))]
         return endings[-1] if endings else ""
 
 
@@ -118,6 +124,13 @@ class _Texts:
             return validated(FluenceCalibration, parse_document(text, run.path).values, "fluence calibration")
         except RigError as error:
             self.unread.append(f"the fluence calibration in the file cannot be read: {error.what}")
+            return None
+
+    def fluence(self, run: Run, bench: Bench | None) -> FluenceRecord | None:
+        try:
+            return None if bench is None else fluence_record(run, bench)
+        except (ValueError, TypeError) as error:
+            self.unread.append(f"the fluence cannot be told from the file: {error}")
             return None
 
     def parameters(self, text: str) -> dict[str, Any]:
@@ -165,7 +178,7 @@ def read_facts(run: Run) -> RunFacts:
         guard=tuple(guard_words(run.path)),
         bench=bench,
         calibration=texts.calibration(run, header.calibration_toml),
-        fluence=None if bench is None else fluence_record(run, bench),
+        fluence=texts.fluence(run, bench),
         asked_uj_cm2=texts.asked(programs),
         blocks_planned=len(programs) if isinstance(programs, list) else 0,
         levels=voltage_levels(rows),

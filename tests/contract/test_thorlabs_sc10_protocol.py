@@ -23,7 +23,7 @@ MANUAL = said(b"mode?", b"1")
 
 def test_identity_after_a_line_that_ends_whatever_was_begun():
     with expected_protocol(Sc10, [NONSENSE, IDENTITY]) as inst:
-        assert str(inst.identify()) == "Thorlabs SC10, serial , firmware 1.07"
+        assert str(inst.identify()) == "Thorlabs SC10, serial not told, firmware 1.07"
 
 
 def test_half_a_command_left_on_the_line_becomes_nonsense():

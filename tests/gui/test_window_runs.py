@@ -285,3 +285,17 @@ def test_a_run_of_the_command_line_is_found_and_can_be_stopped(desk: WindowDesk,
     finally:
         run.kill()
         run.wait()
+
+
+def test_a_window_that_is_made_larger_and_smaller_gives_it_to_the_page_and_not_to_the_messages(
+    desk: WindowDesk, qtbot: QtBot
+) -> None:
+    window = desk.window(begin=False)
+    window.resize(1366, 740)
+    qtbot.waitUntil(lambda: window._messages_height > 0, timeout=3000)
+    qtbot.wait(50)
+    before = window.docks["messages"].height()
+    for size in ((1920, 1052), (1000, 640), (1366, 740)):
+        window.resize(*size)
+        qtbot.wait(50)
+        assert abs(window.docks["messages"].height() - before) <= 2, size

@@ -1,0 +1,78 @@
+"""The command `rig report`: one page and the figures of a run, from its file alone."""
+
+import argparse
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+
+from drivers.errors import RecordError, RigError
+from rig.commands import Command
+from rig.measurements.switching_findings import SwitchingFindings
+from rig.measurements.switching_record import record_of
+from rig.report.course_figure import CAPTION, course_figure
+from rig.report.findings import Drawing, Findings, NoFindings
+from rig.report.page import report_page
+from rig.report.picture_files import write_pictures
+from rig.report.run_facts import RunFacts, read_facts
+from rig.run_state import DONE
+from rig.runfile import Run, open_run
+from rig.small_file import write_whole
+
+TRIES = 3  # a running file grows between two looks at it
+
+
+def report(options: argparse.Namespace, words: Console) -> int:
+    """Write the report of a run that is running, finished or was killed; say where it is."""
+    run = open_run(options.run)
+    page, others = write_report(run, options.out or options.run.parent)
+    if run.header.simulated:
+        words.print("[bold]SIMULATED[/bold] run: the report says so")
+    for path in (page, *others):
+        words.print(str(path), markup=False)
+    return DONE
+
+
+def write_report(run: Run, folder: Path) -> tuple[Path, list[Path]]:
+    """Write RUN_report.html, and each figure as PNG and SVG, into `folder`, which is made; return the page and the figures.
+
+    Raises
+    ------
+    RecordError  the run cannot be read, or a file cannot be written
+    """
+    facts, findings = read_facts(run), _findings(run)
+    drawings = [*findings.drawings, *_course(facts)]
+    stem = run.path.stem
+    page = folder / f"{stem}_report.html"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures, undrawn, paths = write_pictures(drawings, folder, stem)
+        write_whole(page, report_page(facts, findings, pictures, undrawn))
+    except OSError as error:
+        raise RecordError(
+            f"The report cannot be written: {error.strerror or error}.",
+            where=str(folder),
+            hardware_state="not touched by this command",
+            next_step="choose another folder with --out",
+        ) from error
+    return page, paths
+
+
+def _course(facts: RunFacts) -> list[Drawing]:
+    return [Drawing("course", CAPTION, lambda: course_figure(facts))] if len(facts.rows) else []
+
+
+def _findings(run: Run) -> Findings:
+    """Reduce the run; one that cannot be reduced has a report as well, which says why."""
+    for _ in range(TRIES):
+        with suppress(IndexError, ValueError):  # frames came between two looks; a finished file never changes
+            try:
+                return SwitchingFindings(record_of(run.path))
+            except RecordError:
+                raise
+            except RigError as error:
+                return NoFindings(f"No results: {error.what}")
+    return NoFindings("No results: the frames in the file do not fit together. If it is being written, try again later.")
+
+
+COMMANDS: dict[str, Command] = {"report": report}

@@ -1,0 +1,112 @@
+"""What a switching run (or a live view) brings to a report: verdicts on the paper's claims, values per cycle, its figure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rig.analysis.statistics import Value
+from rig.analysis.switching import SwitchingResult
+from rig.measurements.switching_record import SwitchingRecord
+from rig.report.findings import Cell, Drawing, Mark, ResultTable
+from rig.report.summary import value_text
+
+CYCLES_SHOWN = 100
+PER_CYCLE = (
+    ("contrast at 535 nm", "contrast_535"),
+    ("ON/OFF at 520 nm", "ratio_520"),
+    ("correlation 520/535", "correlation_520_535"),
+    ("OFF peak", "off_peak_nm"),
+    ("OFF FWHM", "off_fwhm_nm"),
+    ("ON peak", "on_peak_nm"),
+    ("ON FWHM", "on_fwhm_nm"),
+    ("OFF drift", "off_drift"),
+)
+VALUES = (
+    *PER_CYCLE,
+    ("ON FWHM, spectrograph's width taken off", "on_fwhm_deconvolved_nm"),
+    ("frames that follow V", "agreement"),
+)
+INTERVALS = "Numbers after ± are half the 95 % interval, from batch means and Student's t; a dash: there is no value."
+CAPTION = (
+    "a, emission against time and wavelength (counts per frame). b, mean spectra of both states with their widths at half "
+    "maximum. c, light at 520 and 535 nm against time; shaded: voltage ON."
+)
+_MARKS = {True: Mark("pass", "good"), False: Mark("FAIL", "bad"), None: Mark("too few cycles", "open")}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SwitchingFindings:
+    """`rig.report.findings.Findings` of a record; everything is from its file."""
+
+    record: SwitchingRecord
+
+    @property
+    def sentence(self) -> str:
+        """Say whether the run switched, and why or why not."""
+        result = self.record.result
+        if result is None:
+            return f"No results: {self.record.reason}."
+        cycles = len(result.per_cycle)
+        return (
+            f"{'Switched' if result.switched else 'Not switched'}, {cycles} cycle{'' if cycles == 1 else 's'}: {result.reason}."
+        )
+
+    @property
+    def tables(self) -> Sequence[ResultTable]:
+        """Get values, verdicts and cycles; nothing without a result."""
+        result = self.record.result
+        return () if result is None else (_values(result), self._verdicts(), _cycles(result))
+
+    @property
+    def drawings(self) -> Sequence[Drawing]:
+        """Get the figure after the paper's Figure 2a-c."""
+        return () if self.record.result is None else (Drawing("switching", CAPTION, self.record.figure),)
+
+    @property
+    def methods(self) -> str:
+        """Say how the spectra of both states were compared, and the result."""
+        result = self.record.result
+        if result is None:
+            return ""
+        said = ["Mean spectra of both states were formed over all used frames."]
+        band, width, line, narrow = result.off_peak_nm, result.off_fwhm_nm, result.on_peak_nm, result.on_fwhm_nm
+        if band.value is not None:
+            said.append(f"Without voltage the emission was centred at {value_text(band)} with a FWHM of {value_text(width)}.")
+        if line.value is not None:
+            said.append(f"With voltage a line stood at {value_text(line)} with a FWHM of {value_text(narrow)}.")
+        else:
+            said.append("With voltage no narrow line was found.")
+        ratios = (("535 ± 1 nm", result.contrast_535), ("520 ± 1 nm", result.ratio_520))
+        known = [f"{value_text(value)} at {where}" for where, value in ratios if value.value is not None]
+        if known:
+            said.append(f"The ratio of the light with and without voltage was {' and '.join(known)}.")
+        said.append("Uncertainties after ± of these values are half the 95 % interval, from batch means.")
+        return " ".join(said)
+
+    def _verdicts(self) -> ResultTable:
+        rows = tuple(
+            (one.claim, one.quantity, value_text(Value(one.value, one.ci95, one.unit)), one.paper, one.rule, _MARKS[one.passed])
+            for one in self.record.verdicts
+        )
+        columns = ("claim", "quantity", "this run", "paper", "rule", "verdict")
+        note = "Paper: Qin et al., Nano Lett. 2021, 21, 7831. Tolerances are this program's. " + INTERVALS
+        return ResultTable("The paper's claims", columns, rows, note)
+
+
+def _values(result: SwitchingResult) -> ResultTable:
+    rows = tuple((name, value_text(getattr(result, field)), _interval(getattr(result, field))) for name, field in VALUES)
+    return ResultTable("Values of the whole run", ("quantity", "value", "95 % interval"), rows, INTERVALS)
+
+
+def _interval(value: Value) -> str:
+    return "-" if value.ci95 is None else f"{value.ci95[0]:.6g} to {value.ci95[1]:.6g}{f' {value.unit}' if value.unit else ''}"
+
+
+def _cycles(result: SwitchingResult) -> ResultTable:
+    cycles = result.per_cycle
+    rows: list[tuple[Cell, ...]] = []
+    for one in cycles[:CYCLES_SHOWN]:
+        switched = Mark("yes", "good") if one.switched else Mark("no", "bad")
+        rows.append((str(one.cycle), switched, *(value_text(getattr(one, field)) for _, field in PER_CYCLE)))
+    left = len(cycles) - CYCLES_SHOWN
+    note = f"{left} more cycles are in the results of the run file. " if left > 0 else ""
+    return ResultTable("Cycle by cycle", ("cycle", "switched", *(name for name, _ in PER_CYCLE)), tuple(rows), note + INTERVALS)
