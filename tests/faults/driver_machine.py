@@ -132,7 +132,7 @@ class DriverMachine(RuleBasedStateMachine):
         self._then(lambda: self.bench.wait(SETTLED_S))
         if clean and done and self._quiet("voltage_source"):
             assert self.bench.voltage_v == 0.0, f"{self.bench.voltage_v} V after going safe"
-        self.source_off = self.source_off or self.bench.voltage_v == 0.0
+            self.source_off = True  # where off was lost on its way, a list may still wait for its edges at 0 V
 
     # --- the delay generator
 
