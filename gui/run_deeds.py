@@ -7,8 +7,9 @@ from drivers.errors import RecordError
 from gui.live_record import LiveRecord
 from gui.side_work import Abandoned, check
 from rig.lifeline import guard_words
+from rig.measurements.catalogue import record_of
+from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.on_off import OnOff
-from rig.measurements.switching_record import record_of
 from rig.report.export import write_csv
 from rig.runfile import open_run, recover
 
@@ -21,13 +22,13 @@ def figure_of(path: Path) -> Path:
 
 
 def draw_figure(path: Path) -> Path:
-    """Draw the figure of a switching run beside its file, whole or not at all; return it.
+    """Draw the figure of a switching run or a fluence sweep beside its file, whole or not at all; return it.
 
     Raises
     ------
     RigError  there is nothing to draw, or the folder cannot be written
     """
-    _require_switching(path, "no figure is known of")
+    _require_drawn(path, "no figure is known of")
     target = figure_of(path)
     part = target.with_name(f"{target.name}.part")
     try:
@@ -77,7 +78,7 @@ def recover_run(path: Path) -> str:
     return "\n".join([f"{path.name} recovered: {run.state}, {run.count} frames, {trimmed}", *guard_words(path)])
 
 
-def _require_switching(path: Path, what: str) -> None:
+def _require_drawn(path: Path, what: str) -> None:
     measurement = open_run(path).header.measurement
-    if measurement != OnOff.name:
+    if measurement not in (OnOff.name, FluenceSweep.name):
         raise RecordError(f'{what} the measurement "{measurement}"', where=str(path), next_step="export it as CSV")

@@ -15,6 +15,8 @@ PLUG_INS = {
     "sim": "the simulated bench: films and their histories; the bench as servers for other programs",
 }
 
+FLUENCE_UNITS = ("nJ/cm2", "uJ/cm2", "mJ/cm2", "J/cm2", "uJ/m2", "mJ/m2", "J/m2")
+
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser; each command names the function of rig.commands that does it."""
@@ -71,6 +73,24 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("run", type=Path, metavar="RUN.h5")
     export.add_argument("--csv", action="store_true", required=True, help="as CSV, units in the header")
     export.add_argument("--out", type=Path, metavar="DIR", help="folder (default: beside the run)")
+
+    analyze = commands.add_parser("analyze", help="the estimators of a run, on spectra that other software exported")
+    estimators = analyze.add_subparsers(dest="estimator", required=True, metavar="ESTIMATOR")
+    threshold = estimators.add_parser("threshold", help="threshold of amplified emission from spectra at many fluences")
+    threshold.add_argument("spectra", type=Path, metavar="SPECTRA", help="CSV or TSV: wavelengths, one column per fluence")
+    threshold.add_argument("--fluences", type=Path, metavar="F", help="table of fluences, when the header has none")
+    threshold.add_argument("--unit", choices=FLUENCE_UNITS, help="of fluences that stand without one")
+    threshold.add_argument("--any-order", action="store_true", help="fluences were measured up and down; sort them")
+    threshold.add_argument("--saturation", type=float, metavar="COUNTS", help="light at or above it is saturated")
+    threshold.add_argument(
+        "--fluence-error",
+        type=_percent,
+        default=0.5,
+        metavar="PERCENT",
+        help="1-sigma error of each fluence for itself, as of few or noisy pulses (default 0.5)",
+    )
+    threshold.add_argument("--figure", type=Path, metavar="PNG", help="draw light and width against fluence")
+    threshold.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
 
     recover = commands.add_parser("recover", help="trim the file of a run whose program was killed")
     recover.add_argument("run", type=Path, metavar="RUN.h5")
@@ -154,6 +174,13 @@ def _plug_in(name: str, words: Sequence[str]) -> int:
         return commands.tell(error, argparse.Namespace(command=name, json="--json" in words))
 
 
+def _percent(text: str) -> float:
+    percent = float(text)
+    if not 0 <= percent <= 20:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 20 %")
+    return percent
+
+
 def _seed(text: str) -> int:
     seed = int(text)
     if not 0 <= seed < 2**63:
@@ -177,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _plug_in(words[0], words[1:])
         from rig import (
             commands,
+            commands_analyze,
             commands_calibrate,
             commands_doctor,
             commands_engine,
@@ -185,7 +213,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             commands_run,
         )
 
-        more = (commands_run, commands_engine, commands_doctor, commands_calibrate, commands_off, commands_report)
+        more = (
+            commands_run,
+            commands_engine,
+            commands_doctor,
+            commands_calibrate,
+            commands_off,
+            commands_report,
+            commands_analyze,
+        )
         return commands.dispatch(options, {name: act for module in more for name, act in module.COMMANDS.items()})
     except KeyboardInterrupt:
         # while a run holds instruments Ctrl-C is a request, not this exception

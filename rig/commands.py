@@ -24,7 +24,7 @@ from rig.bench import Bench, new_bench_text
 from rig.compiler import Compiled, Plan
 from rig.control import ErrorWords
 from rig.lifeline import guard_words
-from rig.measurements.switching_record import record_of
+from rig.measurements.catalogue import record_of
 from rig.provenance import now_label
 from rig.report.export import write_csv
 from rig.report.pump import fluence_text, pump_lines

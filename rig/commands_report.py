@@ -1,13 +1,20 @@
 """The command `rig report`: one page and the figures of a run, from its file alone."""
 
 import argparse
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
 from drivers.errors import RecordError, RigError
+from rig.bench import parse_bench
 from rig.commands import Command
+from rig.config_file import parse_document
+from rig.measurements.fluence_sweep import FluenceSweep
+from rig.measurements.live_view import LiveView
+from rig.measurements.on_off import OnOff
+from rig.measurements.sweep_findings import SweepFindings
+from rig.measurements.sweep_record import reduce_sweep
 from rig.measurements.switching_findings import SwitchingFindings
 from rig.measurements.switching_record import record_of
 from rig.report.course_figure import CAPTION, course_figure
@@ -62,17 +69,43 @@ def _course(facts: RunFacts) -> list[Drawing]:
     return [Drawing("course", CAPTION, lambda: course_figure(facts))] if len(facts.rows) else []
 
 
+def _switching(path: Path) -> Findings:
+    return SwitchingFindings(record_of(path))
+
+
+def _sweep(path: Path) -> Findings:
+    run = open_run(path)
+    return SweepFindings(reduce_sweep(run, parse_bench(parse_document(run.header.bench_toml, path))))
+
+
+FINDINGS: dict[str, Callable[[Path], Findings]] = {
+    OnOff.name: _switching,
+    LiveView.name: _switching,
+    FluenceSweep.name: _sweep,
+}
+
+
 def _findings(run: Run) -> Findings:
-    """Reduce the run; one that cannot be reduced has a report as well, which says why."""
+    """Reduce the run; one that cannot be reduced has a report as well, which says why.
+
+    Raises
+    ------
+    RecordError  the file cannot be read any more
+    """
+    reduce = FINDINGS.get(run.header.measurement, _switching)  # one of a notebook's own has states as well
+    why = ""
     for _ in range(TRIES):
-        with suppress(IndexError, ValueError):  # frames came between two looks; a finished file never changes
-            try:
-                return SwitchingFindings(record_of(run.path))
-            except RecordError:
-                raise
-            except RigError as error:
-                return NoFindings(f"No results: {error.what}")
-    return NoFindings("No results: the frames in the file do not fit together. If it is being written, try again later.")
+        try:
+            return reduce(run.path)
+        except RecordError:
+            raise
+        except RigError as error:
+            return NoFindings(f"No results: {error.what}")
+        except (IndexError, ValueError) as error:  # frames came between two looks; a finished file never changes
+            why = str(error)
+            if not run.writer_lives:
+                break
+    return NoFindings(f"No results: the frames in the file do not fit together ({why}).")
 
 
 COMMANDS: dict[str, Command] = {"report": report}

@@ -90,7 +90,7 @@ def _run_all(
         if view.ended is None:
             raise RuntimeError("a run ended that nobody was told of")
         results = without_result(view.note) if view.record is None else view.record.as_json()
-        ended.append((view.ended, results["switched"]))
+        ended.append((view.ended, results.get("switched")))
         if options.json:
             said: dict[str, Any] = {} if view.ended.error is None else {"error": view.ended.error.model_dump(mode="json")}
             with suppress(OSError):  # a terminal that is gone changes nothing about the run

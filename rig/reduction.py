@@ -77,10 +77,11 @@ def usable(flags: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
     return (flags & int(UNUSABLE)) == 0
 
 
-def chunks(run: Run) -> Iterator[tuple[slice, NDArray[np.uint16]]]:
-    """Yield the spectra of a run in pieces that stay in memory: (rows, uint16 (n, pixels))."""
-    for first in range(0, run.count, CHUNK_FRAMES):
-        rows = slice(first, min(first + CHUNK_FRAMES, run.count))
+def chunks(run: Run, count: int | None = None) -> Iterator[tuple[slice, NDArray[np.uint16]]]:
+    """Yield the first `count` spectra of a run (a file may grow meanwhile) in pieces: (rows, uint16 (n, pixels))."""
+    end = run.count if count is None else count
+    for first in range(0, end, CHUNK_FRAMES):
+        rows = slice(first, min(first + CHUNK_FRAMES, end))
         yield rows, run.spectra(rows.start, rows.stop)
 
 

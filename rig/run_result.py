@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from rig.compiler import Plan
-from rig.measurements.switching_record import SwitchingRecord, without_result
+from rig.measurements.catalogue import Record
+from rig.measurements.switching_record import without_result
 from rig.run_state import Outcome
 
 
@@ -19,14 +20,14 @@ class RunResult:
     path: Path
     plan: Plan
     outcome: Outcome
-    record: SwitchingRecord | None
+    record: Record | None
     simulated: bool
     seed: int | None
     note: str = ""
 
     @property
     def results(self) -> Any:
-        """Get the reduced values (rig.analysis.switching.SwitchingResult), None when there are none."""
+        """Get the reduced values (such as rig.analysis.switching.SwitchingResult), None when there are none."""
         return None if self.record is None else self.record.result
 
     @property

@@ -12,7 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from drivers.errors import Reason, RecordError, RefusedError, RigError, UnsafeStateError, WrongIdentity
 from rig.control import Begun, Ended, EngineStatus, ErrorWords, Event, Note, Refused, RunProgress
-from rig.measurements.switching_record import SwitchingRecord, record_of
+from rig.measurements.catalogue import Record, record_of
+from rig.measurements.sweep_record import SweepRecord
+from rig.measurements.switching_record import SwitchingRecord
 from rig.report.summary import error_text, frames_table, hardware_text, outcome_text, results_table
 from rig.run_state import FAULT, REFUSED, UNKNOWN, FinishReason
 from rig.safety import Confirmation, SafeReport
@@ -31,7 +33,7 @@ class RunView:
     def __init__(self, words: Console, alarms: Console, *, quiet: bool = False, draws: bool = True) -> None:
         self.ended: Ended | None = None
         self.refused: ErrorWords | None = None
-        self.record: SwitchingRecord | None = None  # of the run that has ended, when its file can be reduced
+        self.record: Record | None = None  # of the run that has ended, when its file can be reduced
         self.note = ""  # why it cannot
         self._words = words
         self._alarms = alarms
@@ -191,20 +193,25 @@ def error_code(words: ErrorWords, *, switches_on: bool) -> int:
     return REFUSED if words.reasons or words.kind == WrongIdentity.__name__ or not switches_on else FAULT
 
 
-def print_results(record: SwitchingRecord | None, words: Console) -> None:
-    """Print fluence, claims and the sentence that says whether the film switched."""
+def print_results(record: Record | None, words: Console) -> None:
+    """Print what the record says: claims and whether the film switched, or the threshold of a sweep."""
     if record is None:
+        return
+    if isinstance(record, SweepRecord):
+        for line in record.lines:
+            words.print(line, markup=False)
         return
     if record.fluence is not None:
         words.print(record.fluence.text(), markup=False)
     if record.result is None:
         words.print(f"No results: {record.reason}", markup=False)
         return
-    words.print(results_table(record.verdicts))
-    words.print(outcome_text(record.result))
+    if isinstance(record, SwitchingRecord):
+        words.print(results_table(record.verdicts))
+        words.print(outcome_text(record.result))
 
 
-def draw(record: SwitchingRecord | None, path: Path) -> str:
+def draw(record: Record | None, path: Path) -> str:
     """Draw the figure if there is one to draw; return what to say of it."""
     if record is None or record.result is None:
         return ""

@@ -36,9 +36,8 @@ from rig.instruments import (
     visa,
 )
 from rig.lifeline import GUARD_SUFFIX, Guarded, Lifeline, Unguarded
-from rig.measurements.live_view import LiveView
-from rig.measurements.on_off import OnOff
-from rig.measurements.switching_record import reduce_switching_run
+from rig.measurements.catalogue import MEASUREMENTS as MEASUREMENTS
+from rig.measurements.catalogue import reduce_run
 from rig.provenance import now_label, program_texts, versions
 from rig.reduction import FrameReducer
 from rig.run_result import RunResult as RunResult
@@ -48,7 +47,6 @@ from rig.sequence import Measurement, Sequence, slug
 from rig.simulation import check_film, make_world, resources_of
 from rig.steps import one_by_one, side_by_side
 
-MEASUREMENTS: dict[str, type[Measurement]] = {OnOff.name: OnOff, LiveView.name: LiveView}
 READINGS_PER_S = 25
 
 
@@ -326,7 +324,7 @@ class Session:
         simulated, seed = self.simulated, self.seed if self.in_process else None
         path = runfile.path
         try:
-            record = reduce_switching_run(open_run(path), self.bench)
+            record = reduce_run(open_run(path), self.bench, state)
             text = json.dumps(record.as_json(), allow_nan=False)
             runfile.finish(state, record.stored(text), now_label())
         except (RigError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What an edge spectrum has in 531-541 nm beyond its spontaneous band (rule X2), with the error that its pixels' noise makes."""
+"""What an edge spectrum has in 531-541 nm beyond its spontaneous band (rule X2), with its error from pixel noise."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,9 @@ Mask = NDArray[np.bool_]
 LINE_NM = (536.0, 5.0)  # centre, half width
 BAND_NM = (510.0, 10.0)
 WEAK_FLUENCES = 4
-_THIRD_DIFFERENCE = np.array([1.0, -3.0, 3.0, -1.0]) / np.sqrt(20.0)  # of unit variance for white noise; no smooth spectrum passes
+_THIRD_DIFFERENCE = np.array([1.0, -3.0, 3.0, -1.0]) / np.sqrt(
+    20.0
+)  # of unit variance for white noise; no smooth spectrum passes
 
 
 @dataclass(frozen=True, slots=True)

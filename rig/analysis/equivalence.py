@@ -3,7 +3,7 @@
 A difference that is not significant proves nothing: few or noisy data give the same. Here "insensitive" is said only when the
 90 % interval of the change lies inside +-margin, which is where both one-sided tests reject at 5 %; "changed" only when the
 95 % interval lies wholly outside; everything between is undecided. Margins are set before the data are seen. Source: D. J.
-Schuirmann, J. Pharmacokinet. Biopharm. 15, 657 (1987); from memory, unverified.
+Schuirmann, J. Pharmacokinet. Biopharm. 15, 657 (1987), abstract.
 """
 
 import math

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Method = Literal["energy-rebinned", "set-point means", "spectra as given"]
 
-MOST_PER_BIN = 10
+USUAL_PER_BIN = 10
 LEAST_PER_BIN = 5
 BINS_WANTED = 50
+MOST_BINS = 200
 SMOOTHED_BINS = 7
 METERED_ERROR = 0.001  # relative error of a bin's mean fluence where the meter followed every shot
 NOMINAL_ERROR = 0.005  # where the set point is all there is: what an attenuator repeats to. Source: assumed
@@ -29,7 +30,7 @@ class LightCurve:
 
 
 def rebinned(fluence_uj_cm2: Floats, signal: Floats) -> LightCurve:
-    """Points from single shots sorted by their measured energy, 5 to 10 shots a point (10 from 500 shots on).
+    """Points from single shots sorted by their measured energy, 5 to 10 shots a point (10 from 500 shots on, more from 2000).
 
     The error is the scatter about a straight line in each point's shots, pooled over 7 neighbouring points: the spread of
     energies inside a point is no error, and the scatter of ten numbers alone is too poor a weight. Left-over shots of highest
@@ -40,7 +41,7 @@ def rebinned(fluence_uj_cm2: Floats, signal: Floats) -> LightCurve:
     fluence_uj_cm2  measured, (n,), finite; missed and saturated shots left out
     signal          light of each shot (counts, (n,))
     """
-    size = int(np.clip(len(signal) // BINS_WANTED, LEAST_PER_BIN, MOST_PER_BIN))
+    size = max(int(np.clip(len(signal) // BINS_WANTED, LEAST_PER_BIN, USUAL_PER_BIN)), -(-len(signal) // MOST_BINS))
     rows = np.argsort(fluence_uj_cm2, kind="stable")[: len(signal) // size * size].reshape(-1, size)
     f, y = fluence_uj_cm2[rows], signal[rows]
     variance = _smoothed(_residual_variance(f, y)) / size
@@ -70,10 +71,13 @@ def set_point_means(
     return LightCurve(f[order], mean[order], np.sqrt(scatter / count)[order], fluence_error, "set-point means")
 
 
-def as_given(fluence_uj_cm2: Floats, signal: Floats, error: Floats) -> LightCurve:
-    """Points from spectra that somebody else averaged; `error` (counts, (n,)) as far as it is known."""
+def as_given(fluence_uj_cm2: Floats, signal: Floats, error: Floats, fluence_error: float = NOMINAL_ERROR) -> LightCurve:
+    """Points from spectra that somebody else averaged; `error` (counts, (n,)) as far as it is known.
+
+    `fluence_error` is the relative 1-sigma error of each fluence for itself: setting, and pulses that were too few to average.
+    """
     order = np.argsort(fluence_uj_cm2, kind="stable")
-    return LightCurve(fluence_uj_cm2[order], signal[order], error[order], NOMINAL_ERROR, "spectra as given")
+    return LightCurve(fluence_uj_cm2[order], signal[order], error[order], fluence_error, "spectra as given")
 
 
 def _residual_variance(f: Floats, y: Floats) -> Floats:

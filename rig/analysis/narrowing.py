@@ -16,7 +16,7 @@ UNIT = "uJ/cm2"
 
 
 def widths(wavelength_nm: Floats, light: Floats) -> Floats:
-    """Width (nm, FWHM as recorded) of the highest maximum of each spectrum (n, pixels) in 500-550 nm; NaN where there is none."""
+    """FWHM as recorded (nm) of the highest maximum of each spectrum (n, pixels) in 500-550 nm; NaN where there is none."""
     found = (find_line(wavelength_nm, spectrum, WINDOW_NM).fwhm_nm for spectrum in light)
     return np.array([np.nan if width is None else width for width in found])
 

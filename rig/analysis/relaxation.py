@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 BATCHES = 60
 LEAST_BATCHES = 20
 SLOWEST_HOLDS = 0.5  # a time constant above half of the time watched has not been seen to end
-FASTEST_BATCHES = 1.0
+FASTEST_BATCHES = 2.0  # faster, and the mean of a batch is not the law at its middle
 STARTS = 25
 SIGNIFICANT = 4.0  # standard errors
 
@@ -46,7 +46,7 @@ def relax(t_s: Floats, y: Floats, unit: str) -> Relaxation:
 
     Means of 60 consecutive batches are fitted; the interval is that of the linearised fit (of ln tau for the time constant),
     widened by chi^2 where the law does not hold. Refused: fewer than 20 samples, anything not finite, an amplitude below 4
-    standard errors, a time constant above half of the time watched or below one batch.
+    standard errors, a time constant above half of the time watched or below two batches.
     """
     reason = _refusal(t_s, y)
     if reason:
@@ -63,7 +63,7 @@ def relax(t_s: Floats, y: Floats, unit: str) -> Relaxation:
     refusals = (
         (not abs(amplitude) > SIGNIFICANT * amplitude_error, "nothing slow above the noise"),
         (tau_s > SLOWEST_HOLDS * watched_s, f"{watched_s:.3g} s are too short to see it end"),
-        (tau_s < FASTEST_BATCHES * watched_s / len(t), "it is over within the first batch: look earlier"),
+        (tau_s < FASTEST_BATCHES * watched_s / len(t), "it is over within the first two batches: look earlier"),
     )
     for refused, text in refusals:
         if refused:

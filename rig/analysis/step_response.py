@@ -3,7 +3,7 @@
 A frame shows the mean of the response over its exposure. Free-running frames meet the edges in ever other phases, so the
 folded trace is finer than one frame. The response itself is taken to rise monotonically, by any law, from the edge on, plus a
 straight line for what is slow; its frame means are fitted to all frames at once by non-negative least squares. No rate or
-number of exponentials is assumed. Intervals come from leaving out one edge at a time.
+number of exponentials is assumed. Intervals come from leaving out one edge at a time and from noise drawn anew.
 
 Where the result is not longer than a frame (or than the widest gap between phases), it is not claimed: an upper bound stands
 for it. For 10-90 % that is the larger of the upper ends of what was found and of what the frames show as they are; for a time
@@ -36,8 +36,10 @@ MAX_DRIFT_PER_EDGE = 0.05  # of the step, within half a period
 LATEST_SETTLED = 0.4  # half periods: later, what is called plateau is not one
 MAX_MISFIT = 0.05  # of the step (rms), beyond the noise: the light does something else than follow the edges
 NOISE_MARGIN = 1.5
+REDRAWN = 40
+MAX_EARLY = 0.02  # of the step, mean of the frames that end right before the edge
 SIGNIFICANT_STEP = 5.0  # standard errors
-KNOT_GROWTH = 1.1
+KNOT_GROWTH = 1.08
 FINEST_KNOT_FRAMES = 0.2
 LEVELS = (0.1, 1 - math.exp(-1), 0.9, 0.95)
 NO_FRAMES = "too few frames on a plateau"
@@ -207,14 +209,16 @@ class _Folded:
         if reason:
             return self._refused(reason)
         fit = _Fit(self.edges, self._trace.exposure_s, self._half_s, self._error_s)
-        if fit.misfit() > math.hypot(MAX_MISFIT, NOISE_MARGIN * self._noise()):
+        if self._moves_early() or fit.misfit() > math.hypot(MAX_MISFIT, NOISE_MARGIN * self._noise()):
             return self._refused("the light does not follow the edges: check their times")
         values = self._with_intervals(fit)
         if values is None:
             return self._refused("the way from 10 to 95 % is not in the data")
-        rise, efold, settle, seen, efold_seen, settle_seen = values
+        rise, efold, settle, seen, efold_seen, settle_seen, ten = values
         if rise.value is None or not (rise.half_width or math.inf) <= rise.value + fit.resolution_s:
             return self._refused("too noisy: the interval of the 10-90 % time is longer than the time")
+        if not (ten.value or 0.0) - self._error_s <= max(rise.value, 2 * fit.resolution_s):
+            return self._refused("the light answers later than it takes: check the times of the edges")
         if not _upper(settle) <= LATEST_SETTLED * self._half_s:
             return self._refused("the light does not come to rest within half a period")
         shift_s = self._error_s
@@ -229,20 +233,35 @@ class _Folded:
         )
 
     def _with_intervals(self, fit: "_Fit") -> list[Value] | None:
-        """The fit's times, with the interval that leaving out one edge at a time gives (jackknife)."""
-        whole, count = fit.times(None), len(self.edges)
-        others = [fit.times(left_out) for left_out in range(count)]
-        if whole is None or any(other is None for other in others):
+        """The fit's times, with intervals from leaving out one edge at a time or from noise drawn anew, whichever is wider.
+
+        The first sees whatever differs from edge to edge; but a fit with bounds jumps, which it sees too little of.
+        """
+        whole, count = fit.times(fit.weights()), len(self.edges)
+        others = [fit.times(fit.weights(left_out)) for left_out in range(count)]
+        redrawn = [fit.times(weights) for weights in fit.redrawn()]
+        if whole is None or any(found is None for found in (*others, *redrawn)):
             return None
         spread = np.array(others, np.float64)
-        error = np.sqrt((count - 1) / count * ((spread - spread.mean(axis=0)) ** 2).sum(axis=0))
+        jackknife = np.sqrt((count - 1) / count * ((spread - spread.mean(axis=0)) ** 2).sum(axis=0))
+        error = np.maximum(jackknife, np.array(redrawn, np.float64).std(axis=0, ddof=1))
         error = np.hypot(error, fit.grid_error_s)
         return [value_with_error(value, float(e), count - 1, "s") for value, e in zip(whole, error, strict=True)]
 
     def _noise(self) -> float:
-        """Noise of one frame on the plateaus, in units of the step."""
+        """Noise of one frame before the edges, in units of the step: of neighbours, which a step in between hardly touches."""
         end_s = BEFORE[1] * self._half_s - self._trace.exposure_s
-        return math.sqrt(float(np.mean([np.var(edge.way[edge.since_s <= end_s]) for edge in self.edges])))
+        steps = np.concatenate([np.diff(edge.way[edge.since_s <= end_s]) for edge in self.edges])
+        return 1.4826 * float(np.median(np.abs(steps))) / math.sqrt(2)
+
+    def _moves_early(self) -> bool:
+        """Whether frames that end right before the edge have left the plateau."""
+        end_s = -self._error_s - self._trace.exposure_s
+        start_s = BEFORE[1] * self._half_s - self._trace.exposure_s
+        last = np.concatenate([edge.way[(start_s < edge.since_s) & (edge.since_s <= end_s)] for edge in self.edges])
+        if not len(last):
+            return False
+        return abs(float(last.mean())) > max(MAX_EARLY, SIGNIFICANT_STEP * self._noise() / math.sqrt(len(last)))
 
     def _refused(self, reason: str) -> EdgeResponse:
         step = self._relative_step() if len(self.edges) > 1 else Value(None, None, "")
@@ -323,20 +342,28 @@ class _Fit:
 
     def misfit(self) -> float:
         """What the fit leaves of the frames (rms, in units of the step)."""
-        gram, moment = self._gram.sum(axis=0), self._moment.sum(axis=0)
-        weights = _non_negative(gram, moment)
+        gram, moment, weights = self._gram.sum(axis=0), self._moment.sum(axis=0), self.weights()
         left = self._square - 2 * float(weights @ moment) + float(weights @ gram @ weights)
         return math.sqrt(max(left, 0.0) / self._frames)
 
-    def times(self, left_out: int | None) -> tuple[float, ...] | None:
-        """Times (s) of the response: 10-90 %, 1 - 1/e, 95 %; of its frames: 10-90 %, and the ends of those at 1 - 1/e and 95 %.
-
-        None when it does not get there.
-        """
+    def weights(self, left_out: int | None = None) -> Floats:
+        """Heights of the ramps, and of the slow line up and down, without one of the edges."""
         gram, moment = self._gram.sum(axis=0), self._moment.sum(axis=0)
         if left_out is not None:
             gram, moment = gram - self._gram[left_out], moment - self._moment[left_out]
-        weights = _non_negative(gram, moment)
+        return _non_negative(gram, moment)
+
+    def redrawn(self) -> list[Floats]:
+        """Weights of fits to the fitted response with white noise as large as what it leaves; the same at every call."""
+        gram, weights = self._gram.sum(axis=0), self.weights()
+        root = _root(gram)
+        draws = self.misfit() * np.random.default_rng(0).standard_normal((REDRAWN, len(gram)))
+        return [_non_negative(gram, gram @ weights + root @ draw) for draw in draws]
+
+    def times(self, weights: Floats) -> tuple[float, ...] | None:
+        """Times (s) of the response: 10-90 %, 1 - 1/e, 95 %; of its frames: 10-90 %, and the ends of those at 1 - 1/e and 95 %;
+        and of the response at 10 %. None when it does not get there.
+        """
         t_s = self.knots_s
         way = np.concatenate([[0.0], np.cumsum(weights[:-2])]) + (weights[-2] - weights[-1]) * np.maximum(t_s, 0) / self._end_s
         seen_s = np.unique(np.concatenate([t_s + shift * self.exposure_s for shift in np.linspace(-1, 0, 11)]))
@@ -347,7 +374,7 @@ class _Fit:
             return None
         ten, efold, ninety, settled, seen_ten, seen_efold, seen_ninety, seen_settled = found
         frame_s = self.exposure_s
-        return ninety - ten, efold, settled, seen_ninety - seen_ten, seen_efold + frame_s, seen_settled + frame_s
+        return ninety - ten, efold, settled, seen_ninety - seen_ten, seen_efold + frame_s, seen_settled + frame_s, ten
 
     def duration(self, found: Value, seen_upper_s: float, shift_s: float = 0.0) -> Duration:
         """The time, widened by `shift_s`, where its whole interval is longer than a frame; else the bound."""
@@ -361,8 +388,12 @@ class _Fit:
 
 def _non_negative(gram: Floats, moment: Floats) -> Floats:
     """Minimise |A w - y|^2 over w >= 0 from A'A and A'y. The ridge is far below the noise and keeps the root real."""
-    root = np.linalg.cholesky(gram + 1e-10 * np.trace(gram) / len(gram) * np.eye(len(gram)))
+    root = _root(gram)
     return np.asarray(nnls(root.T, np.linalg.solve(root, moment), maxiter=30 * len(gram))[0], np.float64)
+
+
+def _root(gram: Floats) -> Floats:
+    return np.linalg.cholesky(gram + 1e-10 * np.trace(gram) / len(gram) * np.eye(len(gram)))
 
 
 def _knots(start_s: float, first_s: float, end_s: float) -> Floats:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rig.analysis.statistics import Value
-from rig.analysis.switching import SwitchingResult
+from rig.analysis.switching import SwitchingResult, Verdict
 from rig.measurements.switching_record import SwitchingRecord
 from rig.report.findings import Cell, Drawing, Mark, ResultTable
 from rig.report.summary import value_text
@@ -67,6 +67,8 @@ class SwitchingFindings:
         result = self.record.result
         if result is None:
             return ""
+        if self.record.means is None or not self.record.means.frames.sum(axis=0).all():
+            return f"The two states could not be compared: {result.reason}."
         said = ["Mean spectra of both states were formed over all used frames."]
         band, width, line, narrow = result.off_peak_nm, result.off_fwhm_nm, result.on_peak_nm, result.on_fwhm_nm
         if band.value is not None:
@@ -84,12 +86,17 @@ class SwitchingFindings:
 
     def _verdicts(self) -> ResultTable:
         rows = tuple(
-            (one.claim, one.quantity, value_text(Value(one.value, one.ci95, one.unit)), one.paper, one.rule, _MARKS[one.passed])
+            (one.claim, one.quantity, value_text(Value(one.value, one.ci95, one.unit)), one.paper, one.rule, _mark(one))
             for one in self.record.verdicts
         )
         columns = ("claim", "quantity", "this run", "paper", "rule", "verdict")
         note = "Paper: Qin et al., Nano Lett. 2021, 21, 7831. Tolerances are this program's. " + INTERVALS
         return ResultTable("The paper's claims", columns, rows, note)
+
+
+def _mark(verdict: Verdict) -> Mark:
+    """An absent value fails by the rule, but nobody should take it for a value that was measured."""
+    return Mark("FAIL: no value", "bad") if verdict.passed is False and verdict.value is None else _MARKS[verdict.passed]
 
 
 def _values(result: SwitchingResult) -> ResultTable:

@@ -12,6 +12,7 @@ from rig.analysis.switching import SwitchingResult, Verdict, acceptance, reduce_
 from rig.bench import Bench, parse_bench
 from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord, fluence_record
+from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.live_view import REASON, LiveView
 from rig.reduction import chunks, usable
 from rig.report.summary import results_json
@@ -113,13 +114,15 @@ def reduce_switching_run(run: Run, bench: Bench) -> SwitchingRecord:
     dark, fluence = run.dark, fluence_record(run, bench)
     if run.header.measurement == LiveView.name:
         return SwitchingRecord(run, None, None, REASON, fluence)
+    if run.header.measurement == FluenceSweep.name:
+        return SwitchingRecord(run, None, None, "a fluence sweep does not switch", fluence)
     if dark is None:
         return SwitchingRecord(run, None, None, "the run ended before its dark frames were taken", fluence)
     rows = run.frames()
     use = usable(rows["flags"])
     if not use.any():
         return SwitchingRecord(run, None, None, "no frame is assigned to a shot, settled and unflagged", fluence)
-    batches = ((spectra, rows["state"][part], rows["cycle"][part], use[part]) for part, spectra in chunks(run))
+    batches = ((spectra, rows["state"][part], rows["cycle"][part], use[part]) for part, spectra in chunks(run, len(rows)))
     means = mean_spectra(batches, dark.mean, run.header.nonlinearity, dark.hot)
     result = reduce_switching(
         run.wavelength_nm,
@@ -135,7 +138,7 @@ def reduce_switching_run(run: Run, bench: Bench) -> SwitchingRecord:
 
 
 def record_of(path: Path) -> SwitchingRecord:
-    """Open and reduce a run file; everything that is needed is inside.
+    """Open and reduce the file of a switching run; those of all measurements: rig.measurements.catalogue.
 
     Raises
     ------

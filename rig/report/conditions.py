@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from rig.bench import Bench
 from rig.fluence_record import FluenceRecord
 from rig.report.run_facts import RunFacts
@@ -13,7 +15,7 @@ DAY_S = 86_400
 
 def conditions(facts: RunFacts) -> list[tuple[str, str]]:
     """List names and texts of the conditions; what nobody recorded is said to be so."""
-    return [*_heading(facts), *_air(facts), *_pump(facts), *_levels(facts), *_bench(facts.bench)]
+    return [*_heading(facts), *_air(facts), *_pump(facts), *_levels(facts), *_readings(facts), *_bench(facts.bench)]
 
 
 def _heading(facts: RunFacts) -> Iterator[tuple[str, str]]:
@@ -27,7 +29,9 @@ def _heading(facts: RunFacts) -> Iterator[tuple[str, str]]:
     yield "ended", facts.ended_label or ("not yet" if facts.live else "not recorded")
     if len(facts.rows) > 1:
         t_us = facts.rows["device_time_us"].astype(float)
-        yield "frames taken during", duration_text(float(t_us.max() - t_us.min()) * 1e-6)
+        simulated = " (SIMULATED time)" if header.simulated else ""
+        yield "frames taken during", f"{duration_text(float(t_us.max() - t_us.min()) * 1e-6)}{simulated}"
+    yield "hardware at the end", facts.safe or ("not yet" if facts.live else "not recorded")
 
 
 def _air(facts: RunFacts) -> Iterator[tuple[str, str]]:
@@ -48,10 +52,12 @@ def asked_text(values_uj_cm2: Sequence[float]) -> str:
 def measured_text(fluence: FluenceRecord) -> str:
     """Say the measured fluence with both standard uncertainties; only for a record with readings."""
     scale, error = fluence.scale, fluence.standard_error_uj_cm2
-    statistical = "" if error is None else f" ± {error:.2g} (standard error)"
+    places = min(6, max(0, 1 - math.floor(math.log10(error)))) if error else 2
+    mean = f"{fluence.mean_uj_cm2:.{places}f}"
+    statistical = "" if error is None else f" ± {error:.{places}f} (standard error)"
     parts = f"area {100 * scale.spot_area_uncertainty:g} %, meter {100 * scale.gain_uncertainty:g} %"
     return (
-        f"{fluence.mean_uj_cm2:.4g}{statistical} ± {fluence.systematic_uj_cm2 or 0.0:.2g} (systematic, 1 σ: {parts}, "
+        f"{mean}{statistical} ± {fluence.systematic_uj_cm2 or 0.0:.2g} (systematic, 1 σ: {parts}, "
         f"pick-off {100 * scale.pickoff_uncertainty:g} %) µJ/cm², {fluence.readings} "
         f"reading{'' if fluence.readings == 1 else 's'}"
     )
@@ -85,6 +91,17 @@ def _levels(facts: RunFacts) -> Iterator[tuple[str, str]]:
     for level in facts.levels:
         text = f"{level.voltage_text()}; current {level.current_text()}; {level.readings} readings"
         yield f"{level.state}, {level.planned_v:g} V planned", text
+
+
+def _readings(facts: RunFacts) -> Iterator[tuple[str, str]]:
+    read = facts.readings
+    if len(read):
+        voltage_v, current_ma = read["voltage_v"], np.abs(read["current_a"]) * 1e3
+        yield (
+            "all readings of the source",
+            f"{len(read)}: {voltage_v.min():.4g} to {voltage_v.max():.4g} V, at most {current_ma.max():.4g} mA; "
+            f"{int(np.count_nonzero(read['compliance']))} at the current limit",
+        )
 
 
 def _bench(bench: Bench | None) -> Iterator[tuple[str, str]]:

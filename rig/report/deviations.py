@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rig.report.run_facts import BY_PLAN, RunFacts
+from rig.report.run_facts import BY_PLAN, RunFacts, eventful
 from rig.report.summary import duration_text
 from rig.runfile import Flag
 from rig.safety import Confirmation
@@ -61,6 +61,8 @@ def _ending(facts: RunFacts) -> Iterator[Deviation]:
         yield Deviation("not finished", f"the run was still being written when this report was made ({facts.state})", True)
     elif facts.state != "done":
         yield Deviation("ending", f"the run ended as: {facts.state}", True)
+    if not facts.live and not facts.safe:
+        yield Deviation("hardware", "the file does not say that everything was switched off at the end", True)
     if facts.state == "done" and not facts.ledger:
         yield Deviation("ledger", "the file has no reconciliation of triggers and frames", True)
 
@@ -75,7 +77,8 @@ def _events(facts: RunFacts) -> Iterator[Deviation]:
         word = text.partition(":")[0]
         if any(kind.match(text) for kind in _ROUTINE) or (word == "safe" and not any(how in text for how in NOT_OFF)):
             continue
-        yield Deviation(_KINDS.get(word, "event"), f"{t_s:.3f} s: {_with_values(text)}", word not in ("monitor", "paused"))
+        words = _with_values(text.removeprefix(f"{word}: ") if word in _KINDS else text)
+        yield Deviation(_KINDS.get(word, "event"), f"at {t_s:.3f} s: {words}", word not in ("monitor", "paused"))
 
 
 def log_lines(facts: RunFacts) -> Iterator[tuple[float, str]]:
@@ -99,7 +102,8 @@ def _with_values(text: str) -> str:
 
 def _shots(facts: RunFacts) -> Iterator[Deviation]:
     planned = facts.ledger.get("planned")
-    for name, what in (("lost", "without a frame"), ("unassigned", "whose place in the plan is not certain")):
+    without = "have no frame yet" if facts.live else "without a frame: not fired any more, or lost"
+    for name, what in (("lost", without), ("unassigned", "whose place in the plan is not certain")):
         number = facts.ledger.get(name, 0)
         if number:
             yield Deviation(f"{name} shots", f"{number} of {planned} planned shots {what}{_which(facts, name)}", True)
@@ -109,7 +113,7 @@ def _shots(facts: RunFacts) -> Iterator[Deviation]:
     for flag in Flag:
         if flag in BY_PLAN | Flag.UNASSIGNED | Flag.SURPLUS:  # the last two are told above
             continue
-        chosen = (flags & int(flag)) != 0
+        chosen = ((flags & int(flag)) != 0) & eventful(flags)
         if chosen.any():
             shots = facts.rows["shot"][chosen]
             name = (flag.name or "").lower().replace("_", " ")
@@ -120,7 +124,7 @@ def _which(facts: RunFacts, name: str) -> str:
     if name != "unassigned":
         return ""
     blocks = np.unique(facts.rows["block"][(facts.rows["flags"] & int(Flag.UNASSIGNED)) != 0])
-    return f" (blocks {_listed(blocks)})" if len(blocks) else ""
+    return f" ({'block' if len(blocks) == 1 else 'blocks'} {_listed(blocks)})" if len(blocks) else ""
 
 
 def _named(shots: Any) -> str:

@@ -91,7 +91,8 @@ def switching_figure(
     _draw_words(words, result)
     for letter, axes in zip("abc", (image, spectrum, traces), strict=True):
         axes.set_title(letter, loc="left", fontsize=11, fontweight="bold", pad=8)
-    figure.suptitle(f"Run {run_id}, sample {sample}", x=0.01, ha="left", fontsize=11, color=INK)
+    # a name may hold anything, dollar signs too
+    figure.suptitle(f"Run {run_id}, sample {sample}", x=0.01, ha="left", fontsize=11, color=INK, parse_math=False)
     if simulated:
         badge = {"boxstyle": "round,pad=0.3", "facecolor": "#B00020", "edgecolor": "none"}
         figure.text(0.99, 0.985, "SIMULATED", ha="right", va="top", fontsize=12, weight="bold", color="white", bbox=badge)

@@ -53,14 +53,19 @@ def _voltage(facts: RunFacts) -> list[str]:
     if not levels:
         return ["No voltage was applied in any recorded shot."]
     planned = " and ".join(f"{level.planned_v:g} V ({level.state})" for level in levels)
+    assigned = [level for level in levels if level.state in ("OFF", "ON")]
     cycles = len(np.unique(facts.rows["cycle"][facts.rows["state"] >= 0]))
-    often = f" in {cycles} cycle{'' if cycles == 1 else 's'}{_stretches(facts)}" if len(levels) > 1 else ""
-    said = [f"{source[0].upper()}{source[1:]} applied {planned} across the film{often}."]
-    measured = [f"{level.mean_v:.3f} V at {level.planned_v:g} V" for level in levels if level.mean_v is not None]
+    often = f" in {cycles} cycle{'' if cycles == 1 else 's'}{_stretches(facts)}" if len(assigned) > 1 else ""
+    said = [f"{source[0].upper()}{source[1:]} was set to {planned}{often}."]
+    measured = [
+        f"{round(level.mean_v, 3) + 0.0:.3f} V at {level.planned_v:g} V" for level in levels if level.mean_v is not None
+    ]
     if measured:
         said.append(f"The voltage measured at the source was on average {' and '.join(measured)}.")
     if facts.bench is not None:
-        said.append(f"The current was limited to {facts.bench.voltage_source.limits.current_a * 1e3:g} mA.")
+        said.append(f"The current limit was {facts.bench.voltage_source.limits.current_a * 1e3:g} mA.")
+    if limited := int(np.count_nonzero(facts.readings["compliance"])):
+        said.append(f"It was reached in {limited} of {len(facts.readings)} readings.")
     return said
 
 

@@ -23,7 +23,7 @@ LEDGER_WORDS = {
     "planned": "shots of data that were planned",
     "assigned": "shots with a frame whose place in the plan is certain",
     "unassigned": "shots with a frame whose place is not certain; used nowhere",
-    "lost": "shots without a frame",
+    "lost": "shots without a frame: not fired (yet, or any more), or lost",
     "received": "frames that arrived, lead-in included",
     "lead_in": "first frames after arming, never data",
     "surplus": "frames that no shot accounts for",
@@ -200,14 +200,23 @@ def _provenance(facts: RunFacts) -> list[Element]:
         seed = {} if facts.header.seed is None else {"seed": facts.header.seed}
         made += [element("h3", "SIMULATED bench"), _mapping({**seed, **facts.simulation})]
     if facts.assumed:
-        made += [element("h3", "Assumed, not known"), _mapping(facts.assumed)]
+        names = ((name, foreign(_plain(value))) for name, value in facts.assumed.items())
+        made += [element("h3", "Assumed of the simulated film" if facts.header.simulated else "Assumed"), pairs(names)]
     return made
 
 
 def _mapping(values: Mapping[str, object]) -> Element:
     if not values:
         return element("p", "not recorded")
-    return pairs((name.replace("_", " "), foreign(str(value))) for name, value in values.items())
+    return pairs((name.replace("_", " "), foreign(_plain(value))) for name, value in values.items())
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_plain(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value)) or "none"
+    return "not recorded" if value in (None, "") else str(value)
 
 
 def _log(facts: RunFacts) -> list[Element]:

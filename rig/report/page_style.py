@@ -26,8 +26,10 @@ figure { margin: 1rem 0; } figure img { width: 100%; height: auto; background: #
 figcaption { color: var(--soft); font-size: .9rem; }
 pre { background: var(--shade); padding: .7rem .9rem; font-size: .82rem; line-height: 1.4; white-space: pre-wrap;
   unicode-bidi: plaintext; }
+@page { margin: 14mm 12mm; }
 @media print { :root { --ink: #000; --soft: #333; --paper: #fff; --line: #999; --shade: #fff; --good: #000; --bad: #000;
   --open: #000; color-scheme: light; } body { max-width: none; padding: 0; font-size: 10pt; } nav { display: none; }
   .simulated { background: #fff; color: #000; border: 2px solid #000; } .wide { overflow: visible; }
+  table { font-size: 8pt; } th, td { padding: .1rem .45rem .1rem 0; }
   figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } }
 """

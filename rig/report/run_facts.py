@@ -57,7 +57,6 @@ class RunFacts:
     calibration: FluenceCalibration | None
     fluence: FluenceRecord | None
     asked_uj_cm2: tuple[float, ...]
-    blocks_planned: int
     levels: tuple[VoltageLevel, ...]
     identities: Mapping[str, Any]
     versions: Mapping[str, Any]
@@ -81,6 +80,11 @@ class RunFacts:
             return self.calibration.age_s(self.header.wall_start_label)
         except ValueError:
             return math.nan
+
+    @property
+    def safe(self) -> str:
+        """Get what each instrument said of being off at the end, "" while nothing is recorded."""
+        return next((text.partition(": ")[2] for _, text in reversed(self.events) if text.startswith("safe:")), "")
 
     def cause(self) -> str:
         """Say how the run ended, in the words of its own log; "" while it has not."""
@@ -180,7 +184,6 @@ def read_facts(run: Run) -> RunFacts:
         calibration=texts.calibration(run, header.calibration_toml),
         fluence=texts.fluence(run, bench),
         asked_uj_cm2=texts.asked(programs),
-        blocks_planned=len(programs) if isinstance(programs, list) else 0,
         levels=voltage_levels(rows),
         identities=texts.json_object("identities", header.identities_json),
         versions=texts.json_object("versions", header.versions_json),

@@ -29,13 +29,6 @@ class VoltageLevel:
     mean_a: float | None
     greatest_a: float | None
 
-    @property
-    def off_by_v(self) -> float | None:
-        """Get the largest distance of a reading from the plan (V)."""
-        if self.lowest_v is None or self.highest_v is None:
-            return None
-        return max(abs(self.lowest_v - self.planned_v), abs(self.highest_v - self.planned_v))
-
     def voltage_text(self) -> str:
         """Say the voltage measured."""
         if self.mean_v is None:
@@ -50,22 +43,25 @@ class VoltageLevel:
 
 
 def voltage_levels(rows: NDArray[np.void]) -> tuple[VoltageLevel, ...]:
-    """Sum up frames (FRAME_DTYPE, (n,)) by state and planned voltage; frames of no shot are left out."""
-    chosen = rows[(rows["state"] >= 0) & np.isfinite(rows["planned_voltage_v"])]
-    found = np.unique(np.stack([chosen["state"].astype(float), chosen["planned_voltage_v"]]), axis=1).T if len(chosen) else ()
-    return tuple(_level(chosen, int(state), float(planned_v)) for state, planned_v in found)
+    """Sum up frames (FRAME_DTYPE, (n,)) by planned voltage and state; a voltage without any assigned frame is told, too."""
+    chosen = rows[np.isfinite(rows["planned_voltage_v"])]
+    found = [(float(v), int(state)) for v, state in np.unique(chosen[["planned_voltage_v", "state"]])]
+    assigned = {v for v, state in found if state >= 0}
+    return tuple(_level(chosen, state, v) for v, state in found if state >= 0 or v not in assigned)
 
 
 def _level(rows: NDArray[Any], state: int, planned_v: float) -> VoltageLevel:
     here = rows[(rows["state"] == state) & (rows["planned_voltage_v"] == planned_v)]
     used = here[usable(here["flags"])]
     beside = np.stack([used["measured_voltage_v"], used["measured_current_a"]])
-    readings = np.unique(beside[:, np.isfinite(beside).all(axis=0)], axis=1)  # many frames share one reading
+    beside = beside[:, np.isfinite(beside).all(axis=0)]
+    fresh = np.r_[True, (np.diff(beside) != 0).any(axis=0)] if beside.size else np.zeros(0, np.bool_)
+    readings = np.unique(beside[:, fresh], axis=1)  # many frames share one reading
     voltage_v, current_a = readings
     known = bool(len(voltage_v))
     return VoltageLevel(
         planned_v,
-        {0: "OFF", 1: "ON"}.get(state, "-"),
+        {0: "OFF", 1: "ON"}.get(state, "no frame assigned"),
         len(here),
         len(used),
         len(voltage_v),

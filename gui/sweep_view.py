@@ -1,0 +1,205 @@
+"""The results of a fluence sweep: light against fluence with the fitted law and the threshold's interval, the line's width."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PyQt5.QtCore import QEvent, Qt
+from PyQt5.QtGui import QColor
+from PyQt5.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
+
+from gui import theme
+from gui.live_record import UNFINISHED
+from gui.result_view import ResultKind
+from gui.side_work import Abandoned, check
+from rig.analysis.statistics import Value
+from rig.analysis.threshold import FITTED_TO
+from rig.bench import parse_bench
+from rig.config_file import parse_document
+from rig.measurements.sweep_record import SweepRecord, SweepResult, reduce_sweep
+from rig.runfile import ENDINGS, open_run
+
+Floats = NDArray[np.float64]
+BAND_ALPHA = 70
+LAW_POINTS = 300
+AXIS_WIDTH = 90
+FLUENCE = "pump fluence (µJ/cm²)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundSweep:
+    """What a SweepReduction found; see gui.result_view.Found."""
+
+    record: SweepRecord
+    ending: str
+    left: int = 0
+
+    @property
+    def reason(self) -> str:
+        """Get why there are no results, empty when there are some."""
+        return "" if self.record.result is not None else self.record.reason
+
+
+class SweepReduction:
+    """One fluence sweep; see gui.result_view.Reduction. It is reduced anew each time: the weights change with every point."""
+
+    def __init__(self, path: Path) -> None:
+        self._run = open_run(path)
+        self._bench = parse_bench(parse_document(self._run.header.bench_toml, path))
+
+    def update(self, abandoned: Abandoned) -> FoundSweep:
+        """Reduce the blocks that have ended."""
+        ending, frames = self._ending(), None
+        if not ending:
+            received = self._run.ledger.get("received", 0)
+            frames = min(self._run.count, received if isinstance(received, int) else 0)
+        record = reduce_sweep(self._run, self._bench, ending=ending, frames=frames, check=lambda: check(abandoned))
+        return FoundSweep(record, ending)
+
+    def _ending(self) -> str:
+        """How the run ended, empty while somebody writes the file."""
+        state = self._run.state
+        if state not in ENDINGS:
+            return UNFINISHED if self._run.unfinished else ""
+        return state if self._run.trimmed or not self._run.writer_lives else ""
+
+
+class SweepView(QWidget):
+    """Light above, width below, in words above both; see gui.result_view."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.outcome = _label("the threshold with half of its 95 % interval, or why there is none", 12.0)
+        self.lines = _label("other estimates, and what the numbers rest on", 9.5)
+        self.light = _plot("light against fluence", "light beyond the band (counts)")
+        self.narrowing = _plot("width of the line against fluence", "FWHM (nm)")
+        self.light.setToolTip(
+            "light beyond the scaled spontaneous band, ± standard error; line: the fitted law, where it is fitted; vertical: "
+            "threshold, shaded: its 95 % interval. Mouse: zoom; Home: everything again"
+        )
+        self.narrowing.setToolTip(
+            "full width at half maximum as recorded; dashed: where it has fallen to half, shaded: between which points"
+        )
+        self.narrowing.setXLink(self.light)
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        for plot, stretch in ((self.light, 2), (self.narrowing, 1)):
+            splitter.addWidget(plot)
+            splitter.setStretchFactor(splitter.count() - 1, stretch)
+        splitter.setChildrenCollapsible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.outcome)
+        layout.addWidget(splitter, 1)
+        layout.addWidget(self.lines)
+        self._found: FoundSweep | None = None
+
+    @property
+    def widget(self) -> QWidget:
+        """Get itself."""
+        return self
+
+    def show_found(self, found: Any) -> None:
+        """Show what was found."""
+        self._found = cast(FoundSweep, found)
+        first, *more = self._found.record.lines
+        self.outcome.setText(first if self._found.ending else f"so far: {first}")
+        self.lines.setText("; ".join(more))
+        self._draw()
+
+    def changeEvent(self, a0: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Take other colours with another theme."""
+        super().changeEvent(a0)
+        if a0 is not None and a0.type() == QEvent.Type.PaletteChange and hasattr(self, "_found"):
+            self._draw()
+
+    def keyPressEvent(self, a0: Any) -> None:  # noqa: N802 - Qt's name
+        """Show everything again on Home."""
+        if a0.key() == Qt.Key.Key_Home:
+            for plot in (self.light, self.narrowing):
+                plot.getPlotItem().enableAutoRange()
+        else:
+            super().keyPressEvent(a0)
+
+    def _draw(self) -> None:
+        look = theme.current()
+        for plot in (self.light, self.narrowing):
+            plot.setBackground(look.background)
+            plot.getPlotItem().clear()
+            for side in ("bottom", "left"):
+                axis = plot.getPlotItem().getAxis(side)
+                axis.setPen(look.faint)
+                axis.setTextPen(look.text)
+        self.lines.setStyleSheet(f"color: {look.faint}")
+        result = None if self._found is None else self._found.record.result
+        if self._found is None or result is None:
+            return
+        self.outcome.setStyleSheet(f"color: {look.warning if result.value.value is None else look.good}")
+        header = self._found.record.run.header
+        title = f"{'SIMULATED  ' if header.simulated else ''}{header.run_id}"
+        self.light.getPlotItem().setTitle(title, color=look.faint, size="9.5pt")
+        _draw_light(self.light.getPlotItem(), result)
+        _draw_width(self.narrowing.getPlotItem(), result)
+
+
+def _draw_light(plot: Any, result: SweepResult) -> None:
+    look, curve = theme.current(), result.curve
+    off, on = QColor(look.off), QColor(look.on)
+    f, y = curve.fluence_uj_cm2, curve.signal
+    plot.addItem(pg.ErrorBarItem(x=f, y=y, height=2 * curve.error, pen=pg.mkPen(off)))
+    plot.addItem(pg.ScatterPlotItem(f, y, size=6, pen=None, brush=off))
+    law = result.threshold.law
+    if law is None or result.value.value is None:
+        return
+    fine = np.linspace(float(f[0]), min(FITTED_TO * law.threshold, float(f[-1])), LAW_POINTS)
+    plot.addItem(pg.PlotCurveItem(fine, law.at(fine), pen=pg.mkPen(on, width=1)))
+    _mark(plot, result.value, on, Qt.PenStyle.SolidLine)
+
+
+def _draw_width(plot: Any, result: SweepResult) -> None:
+    colour = QColor(theme.current().band_535)
+    known = np.isfinite(result.fwhm_nm)
+    x, y = result.width_uj_cm2[known], result.fwhm_nm[known]
+    plot.addItem(pg.ScatterPlotItem(x, y, size=6, pen=None, brush=colour))
+    plot.addItem(pg.PlotCurveItem(x, y, pen=pg.mkPen(colour, width=1)))
+    _mark(plot, result.crossing, colour, Qt.PenStyle.DashLine)
+
+
+def _mark(plot: Any, value: Value, colour: QColor, style: Qt.PenStyle) -> None:
+    """Draw a fluence with its interval."""
+    if value.value is None:
+        return
+    plot.addItem(pg.InfiniteLine(value.value, angle=90, pen=pg.mkPen(colour, width=1, style=style)))
+    if value.ci95 is not None:
+        shade = QColor(colour)
+        shade.setAlpha(BAND_ALPHA)
+        plot.addItem(pg.LinearRegionItem(value.ci95, movable=False, brush=shade, pen=pg.mkPen(None)))
+
+
+def _plot(name: str, left: str) -> Any:
+    plot: Any = pg.PlotWidget()
+    plot.setAccessibleName(name)
+    plot.setMinimumHeight(110)
+    item = plot.getPlotItem()
+    item.setLabel("left", left)
+    item.setLabel("bottom", FLUENCE)
+    for side in ("left", "bottom"):
+        item.getAxis(side).enableAutoSIPrefix(False)
+    item.getAxis("left").setWidth(round(AXIS_WIDTH * theme.scale()))
+    item.showGrid(x=True, y=True, alpha=0.15)
+    return plot
+
+
+def _label(meaning: str, points: float) -> QLabel:
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    label.setFont(theme.font(points, bold=points > 10))
+    label.setToolTip(meaning)
+    label.setAccessibleDescription(meaning)
+    return label
+
+
+SWEEP = ResultKind(SweepReduction, SweepView)
