@@ -340,9 +340,11 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         if isinstance(program, HoldLevel):
             self._refuse(check_levels((program.voltage_v,), self._limits))
             if not isinstance(self._program, HoldLevel):
+                self._program = None  # half of a list may be in it, until this is done
                 self._load_hold()
         else:
             self._refuse([*check_levels(program.levels_v, self._limits), *check_list(program, self.max_list_points)])
+            self._program = None
             self._load_list(program)
         self._program = program
 
@@ -380,8 +382,8 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         InstrumentError  the output is off or a list runs: nothing was measured and nothing switched
         """
         with conversation(self.adapter, MEASURE_TIMEOUT_S):
-            if isinstance(self._program, LevelList) and not self.output_enabled:
-                reading = None  # with auto output-off the second half would start the list
+            if not isinstance(self._program, HoldLevel) and not self.output_enabled:
+                reading = None  # with auto output-off the second half would start the list, or what came of one
             else:
                 # one message: with the output off the first half is answered, the second refused (error +803)
                 reading = self.asked(MEASURE, measured)

@@ -46,6 +46,18 @@ def draw_figure(path: Path) -> Path:
     return target
 
 
+def make_report(path: Path) -> Path:
+    """Write the report of a run beside its file, as `rig report` does; return the page.
+
+    Raises
+    ------
+    RigError  the run cannot be read, or the folder cannot be written
+    """
+    from rig.commands_report import write_report  # matplotlib and all: when it is asked for
+
+    return write_report(open_run(path), path.parent)[0]
+
+
 def export_csv(path: Path, folder: Path, abandoned: Abandoned) -> str:
     """Write traces, and mean spectra where there are some, into `folder`; return what was done.
 

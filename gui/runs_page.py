@@ -27,7 +27,7 @@ from gui import theme
 from gui.compare_view import CompareView
 from gui.page_context import PageContext
 from gui.run_compare import Comparison, compare
-from gui.run_deeds import draw_figure, export_csv, figure_of, recover_run
+from gui.run_deeds import draw_figure, export_csv, figure_of, make_report, recover_run
 from gui.run_index import STATES, IndexChange, RunFacts, RunIndex
 from gui.run_table import ANY, COLUMNS, KINDS, THUMBNAIL, TITLE, RunTable, ThumbnailDelegate, about
 from gui.side_work import SideWork, Work
@@ -117,6 +117,7 @@ class RunsPage(QWidget):
             "results": self._button("&Results", "show its results (Ctrl+R)", self._ask_results),
             "compare": self._button("&Compare", "compare two runs: select both with Ctrl or Shift (Ctrl+D)", self._compare),
             "figure": self._button("Fi&gure", "open its figure; it is drawn when there is none (Ctrl+G)", self._figure),
+            "report": self._button("Re&port", "write its report beside the file and open it (Ctrl+P)", self._report),
             "export": self._button("&Export CSV ...", "write traces and mean spectra as CSV (Ctrl+E)", self._export),
             "recover": self._button("Reco&ver", "finish the file of a run whose writer is gone (Ctrl+Shift+R)", self._recover),
             "reveal": self._button("S&how folder", "open the folder of the file (Ctrl+L)", self._reveal),
@@ -211,6 +212,7 @@ class RunsPage(QWidget):
             "Ctrl+R": self._ask_results,
             "Ctrl+D": self._compare,
             "Ctrl+G": self._figure,
+            "Ctrl+P": self._report,
             "Ctrl+E": self._export,
             "Ctrl+Shift+R": self._recover,
             "Ctrl+L": self._reveal,
@@ -314,7 +316,7 @@ class RunsPage(QWidget):
         chosen = self.selected
         one = chosen[0] if len(chosen) == 1 else None
         readable = one is not None and not one.trouble
-        for name in ("open", "results", "figure", "export"):
+        for name in ("open", "results", "figure", "report", "export"):
             self.buttons[name].setEnabled(readable)
         self.buttons["reveal"].setEnabled(one is not None)
         self.buttons["recover"].setEnabled(one is not None and one.recoverable)
@@ -368,6 +370,14 @@ class RunsPage(QWidget):
     def _show_figure(self, figure: Path) -> None:
         opened = self._open(figure)
         self._tell(f"figure: {figure}" if opened else f"No program opens pictures here; it is {figure}", alarm=not opened)
+
+    def _report(self) -> None:
+        if (one := self._one("report")) is not None:
+            self._have("Writing the report ...", lambda _: make_report(one.path), self._show_report)
+
+    def _show_report(self, page: Path) -> None:
+        opened = self._open(page)
+        self._tell(f"report: {page}" if opened else f"No program opens pages here; it is {page}", alarm=not opened)
 
     def _export(self) -> None:
         if (one := self._one("export")) is None:

@@ -1,16 +1,17 @@
 """What an experiment is, and how it is run.
 
-`Session` runs sequences on a bench, `OnOff` is the switching measurement; both load on first use, so that `import rig` is free.
+`Session` runs sequences on a bench, `OnOff` and `FluenceSweep` are measurements; all load on first use: `import rig` is free.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rig.measurements.fluence_sweep import FluenceSweep
     from rig.measurements.on_off import OnOff
     from rig.session import Session
 
 __distribution__ = "ito-rig"
-__all__ = ["OnOff", "Session"]
+__all__ = ["FluenceSweep", "OnOff", "Session"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from rig.measurements.on_off import OnOff
 
         return OnOff
+    if name == "FluenceSweep":
+        from rig.measurements.fluence_sweep import FluenceSweep
+
+        return FluenceSweep
     raise AttributeError(f"module 'rig' has no attribute {name!r}")

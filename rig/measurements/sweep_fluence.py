@@ -45,6 +45,8 @@ def visit_fluence(
     number = np.array([cycle_of[place] for place in places if place in cycle_of])
     ratio = readings["energy_uj"][mine] * scale.uj_cm2_per_uj / asked[number]
     factor = float(np.median(ratio))
+    if not factor > 0:
+        return VisitFluence(asked, NOMINAL_ERROR, "set points; the meter saw no light", ())
     count = np.bincount(number, minlength=len(visits))
     mean = np.bincount(number, ratio, minlength=len(visits)) / np.maximum(count, 1)
     strange = np.flatnonzero((count > 0) & ~(np.abs(mean / factor - 1) <= LARGEST_DEVIATION))

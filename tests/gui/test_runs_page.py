@@ -235,7 +235,7 @@ def test_a_run_that_goes_on_can_be_opened_but_not_recovered(desk, run_file, qtbo
 
     desk.page.select(live.path)
 
-    assert {"open", "results", "figure", "export", "reveal"} == desk.enabled()
+    assert {"open", "results", "figure", "report", "export", "reveal"} == desk.enabled()
     live.file.close()
 
 
@@ -281,6 +281,15 @@ def test_the_figure_beside_a_run_is_opened_and_drawn_when_there_is_none(desk, ru
     assert desk.opened == [figure, figure]
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert figure.stat().st_mtime_ns == drawn.st_mtime_ns
+
+
+def test_the_report_of_a_run_is_written_beside_it_and_opened(desk, run):
+    page = run.with_name(f"{run.stem}_report.html")
+    desk.page.select(run)
+
+    desk.page.buttons["report"].click()
+    desk._qtbot.waitUntil(lambda: desk.opened == [page], timeout=20_000)
+    assert "SIMULATED" in page.read_text("utf-8")
 
 
 def test_a_figure_that_cannot_be_written_says_what_to_do(desk, run):

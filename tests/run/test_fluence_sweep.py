@@ -13,6 +13,7 @@ from other_benches import at_rate, other_bench
 from rig.measurements import switching_record
 from rig.measurements.catalogue import record_of
 from rig.measurements.fluence_sweep import FluenceSweep
+from rig.measurements.sweep_record import reduce_sweep
 from rig.run_state import FinishReason, StopRequest
 from rig.runfile import open_run
 from rig.sequence import Sequence
@@ -123,6 +124,26 @@ def test_a_sweep_stopped_half_way_gives_no_threshold_and_says_how_far_it_came(tm
     assert 6 <= result.results.measured <= 8
     assert f"{result.results.measured} of 20 points" in result.results.sentence
     assert record_of(result.path).result.code == "too-few-points"
+
+
+@pytest.mark.parametrize("order", ["down", "random"])
+def test_however_far_a_sweep_has_come_its_threshold_is_right_or_refused(tmp_path: Path, order: str) -> None:
+    session, result = sweep(tmp_path, order=order, **AT_0_V)
+    run, expected = open_run(result.path), truth(session, result, 0.0)
+    ends = np.flatnonzero(np.diff(run.column("block"))) + 1
+    found = [reduce_sweep(run, session.bench, ending="", frames=int(end)).result for end in ends]
+    told = [one.value.value for one in found if one is not None and not one.code]
+    assert len(told) >= 5
+    assert np.allclose(told, expected, rtol=0.03)
+    assert sum(one is None or one.code == "too-few-points" for one in found) >= 6
+
+
+def test_without_a_meter_the_set_points_are_the_fluences(tmp_path: Path) -> None:
+    _, result = sweep(tmp_path, bench=other_bench(lambda tables: tables.pop("energy_meter")), **AT_0_V)
+    visits = result.record.parameters.visits()
+    assert result.results.fluence_from == "set points; nothing was measured"
+    assert np.allclose(result.results.curve.fluence_uj_cm2, [visit.fluence_uj_cm2 for visit in visits])
+    assert result.results.value.value is not None
 
 
 def test_a_sweep_stopped_before_its_first_point_has_no_result(tmp_path: Path) -> None:
