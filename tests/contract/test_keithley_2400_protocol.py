@@ -1,6 +1,9 @@
 """The bytes between the driver and a Keithley 2400, both ways."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from pymeasure.test import expected_protocol
@@ -322,15 +325,34 @@ def test_the_next_level_needs_no_set_up():
             inst.arm()
 
 
+@contextmanager
+def holding(dialogue: list[Any]) -> Iterator[Keithley2400]:
+    """A driver that has loaded a level: no list can be in its instrument."""
+    with expected_protocol(Keithley2400, dialogue) as inst:
+        inst._program = HoldLevel(1.0)
+        yield inst
+
+
+@pytest.mark.fault("I8")
+def test_while_it_is_not_known_what_is_loaded_a_reading_asks_first_and_starts_nothing():
+    """With auto output-off a list that the driver has forgotten would begin to walk with the reading."""
+    off = [(":OUTP?", "0"), (LIVE, "0;1;0;0"), NO_ERROR]
+    with expected_protocol(Keithley2400, off) as inst, pytest.raises(InstrumentError):
+        inst.measure()
+    on = [(":OUTP?", "1"), (":OUTP?;:READ?", "1;+1.0E+00,+1.0E-03,+1.0,+0")]
+    with expected_protocol(Keithley2400, on) as inst:
+        assert inst.measure().voltage_v == 1.0
+
+
 def test_compliance_is_bit_3_of_the_status():
-    with expected_protocol(Keithley2400, [(":OUTP?;:READ?", "1;+3.1,+1.0E-03,+1.0,+2.151200E+04")]) as inst:
+    with holding([(":OUTP?;:READ?", "1;+3.1,+1.0E-03,+1.0,+2.151200E+04")]) as inst:
         assert inst.measure().in_compliance
 
 
 @pytest.mark.fault("I8")
 def test_reading_with_the_output_off_switches_nothing():
     dialogue = [(":OUTP?;:READ?", "0"), (LIVE, "0;1;0;0"), (":SYST:ERR?", '+803,"Not permitted with OUTPUT off"'), NO_ERROR]
-    with expected_protocol(Keithley2400, dialogue) as inst, pytest.raises(InstrumentError, match="output is off: 803"):
+    with holding(dialogue) as inst, pytest.raises(InstrumentError, match="output is off: 803"):
         inst.measure()
 
 
@@ -338,18 +360,18 @@ def test_reading_with_the_output_off_switches_nothing():
 @pytest.mark.parametrize(("answer", "why"), [("1;0;0;0", "its output-enable line is open"), ("0;1;0;4096", "it is too hot")])
 def test_an_output_that_went_off_says_why(answer, why):
     dialogue = [(":OUTP?;:READ?", "0"), (LIVE, answer), (":SYST:ERR?", '+803,"Not permitted with OUTPUT off"'), NO_ERROR]
-    with expected_protocol(Keithley2400, dialogue) as inst, pytest.raises(InstrumentError, match=why):
+    with holding(dialogue) as inst, pytest.raises(InstrumentError, match=why):
         inst.measure()
 
 
 @pytest.mark.parametrize("answer", ["+1.0,+2.0", "+1.0,+2.0,+3.0,+4.0,+5.0", "+1.0,+2.0,+3.0,x"])
 def test_a_reading_with_other_elements_is_a_desync(answer):
-    with expected_protocol(Keithley2400, [(":OUTP?;:READ?", f"1;{answer}")]) as inst, pytest.raises(LinkDesync):
+    with holding([(":OUTP?;:READ?", f"1;{answer}")]) as inst, pytest.raises(LinkDesync):
         inst.measure()
 
 
 def test_what_was_not_measured_is_not_a_number():
-    with expected_protocol(Keithley2400, [(":OUTP?;:READ?", "1;+2.0E+01,+9.910000E+37,+1.0,+0")]) as inst:
+    with holding([(":OUTP?;:READ?", "1;+2.0E+01,+9.910000E+37,+1.0,+0")]) as inst:
         assert math.isnan(inst.measure().current_a)
 
 
