@@ -13,6 +13,7 @@ from drivers.clock import Clock, MonotonicClock
 from drivers.errors import RigError
 from gui import theme
 from gui.live_record import UNFINISHED
+from gui.map_view import MAP
 from gui.page_context import PageContext
 from gui.result_view import Found, Reduction, ResultKind, ResultView
 from gui.side_work import Abandoned, SideWork, check
@@ -21,12 +22,13 @@ from gui.switching_view import SWITCHING
 from rig.control import Begun, EngineStatus
 from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.on_off import OnOff
+from rig.measurements.threshold_map import ThresholdMap
 from rig.runfile import open_run
 
 INTERVAL_S = 2.0
 REST = 5  # times as long as the last look took
 RETRY_S = 5.0
-KINDS: dict[str, ResultKind] = {OnOff.name: SWITCHING, FluenceSweep.name: SWEEP}
+KINDS: dict[str, ResultKind] = {OnOff.name: SWITCHING, FluenceSweep.name: SWEEP, ThresholdMap.name: MAP}
 NOTHING = "No results, because no run is chosen: press Start, or choose a run on the page of runs."
 
 

@@ -10,6 +10,7 @@ from rig.lifeline import guard_words
 from rig.measurements.catalogue import record_of
 from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.on_off import OnOff
+from rig.measurements.threshold_map import ThresholdMap
 from rig.report.export import write_csv
 from rig.runfile import open_run, recover
 
@@ -92,5 +93,5 @@ def recover_run(path: Path) -> str:
 
 def _require_drawn(path: Path, what: str) -> None:
     measurement = open_run(path).header.measurement
-    if measurement not in (OnOff.name, FluenceSweep.name):
+    if measurement not in (OnOff.name, FluenceSweep.name, ThresholdMap.name):
         raise RecordError(f'{what} the measurement "{measurement}"', where=str(path), next_step="export it as CSV")

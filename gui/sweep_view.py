@@ -20,7 +20,7 @@ from rig.analysis.threshold import FITTED_TO
 from rig.bench import parse_bench
 from rig.config_file import parse_document
 from rig.measurements.sweep_record import SweepRecord, SweepResult, reduce_sweep
-from rig.runfile import ENDINGS, open_run
+from rig.runfile import ENDINGS, Run, open_run
 
 Floats = NDArray[np.float64]
 BAND_ALPHA = 70
@@ -52,19 +52,22 @@ class SweepReduction:
 
     def update(self, abandoned: Abandoned) -> FoundSweep:
         """Reduce the blocks that have ended."""
-        ending, frames = self._ending(), None
-        if not ending:
-            received = self._run.ledger.get("received", 0)
-            frames = min(self._run.count, received if isinstance(received, int) else 0)
+        ending, frames = how_far(self._run)
         record = reduce_sweep(self._run, self._bench, ending=ending, frames=frames, check=lambda: check(abandoned))
         return FoundSweep(record, ending)
 
-    def _ending(self) -> str:
-        """How the run ended, empty while somebody writes the file."""
-        state = self._run.state
-        if state not in ENDINGS:
-            return UNFINISHED if self._run.unfinished else ""
-        return state if self._run.trimmed or not self._run.writer_lives else ""
+
+def how_far(run: Run) -> tuple[str, int | None]:
+    """How the run ended, and None; while somebody writes the file "", and how many frames nobody writes again."""
+    state, ending = run.state, ""
+    if state not in ENDINGS:
+        ending = UNFINISHED if run.unfinished else ""
+    elif run.trimmed or not run.writer_lives:
+        ending = state
+    if ending:
+        return ending, None
+    received = run.ledger.get("received", 0)
+    return "", min(run.count, received if isinstance(received, int) else 0)
 
 
 class SweepView(QWidget):
@@ -72,10 +75,10 @@ class SweepView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.outcome = _label("the threshold with half of its 95 % interval, or why there is none", 12.0)
-        self.lines = _label("other estimates, and what the numbers rest on", 9.5)
-        self.light = _plot("light against fluence", "light beyond the band (counts)")
-        self.narrowing = _plot("width of the line against fluence", "FWHM (nm)")
+        self.outcome = label_for("the threshold with half of its 95 % interval, or why there is none", 12.0)
+        self.lines = label_for("other estimates, and what the numbers rest on", 9.5)
+        self.light = plot_pane("light against fluence", "light beyond the band (counts)")
+        self.narrowing = plot_pane("width of the line against fluence", "FWHM (nm)")
         self.light.setToolTip(
             "light beyond the scaled spontaneous band, ± standard error; line: the fitted law, where it is fitted; vertical: "
             "threshold, shaded: its 95 % interval. Mouse: zoom; Home: everything again"
@@ -178,13 +181,14 @@ def _mark(plot: Any, value: Value, colour: QColor, style: Qt.PenStyle) -> None:
         plot.addItem(pg.LinearRegionItem(value.ci95, movable=False, brush=shade, pen=pg.mkPen(None)))
 
 
-def _plot(name: str, left: str) -> Any:
+def plot_pane(name: str, left: str, bottom: str = FLUENCE) -> Any:
+    """Make a plot with fixed width on the left, so that axes below each other are in line."""
     plot: Any = pg.PlotWidget()
     plot.setAccessibleName(name)
     plot.setMinimumHeight(110)
     item = plot.getPlotItem()
     item.setLabel("left", left)
-    item.setLabel("bottom", FLUENCE)
+    item.setLabel("bottom", bottom)
     for side in ("left", "bottom"):
         item.getAxis(side).enableAutoSIPrefix(False)
     item.getAxis("left").setWidth(round(AXIS_WIDTH * theme.scale()))
@@ -192,7 +196,8 @@ def _plot(name: str, left: str) -> Any:
     return plot
 
 
-def _label(meaning: str, points: float) -> QLabel:
+def label_for(meaning: str, points: float) -> QLabel:
+    """Make a label of plain text, of so many points, that says what it means."""
     label = QLabel()
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)

@@ -12,11 +12,14 @@ from rig.commands import Command
 from rig.config_file import parse_document
 from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.live_view import LiveView
+from rig.measurements.map_findings import MapFindings
+from rig.measurements.map_record import reduce_map
 from rig.measurements.on_off import OnOff
 from rig.measurements.sweep_findings import SweepFindings
 from rig.measurements.sweep_record import reduce_sweep
 from rig.measurements.switching_findings import SwitchingFindings
 from rig.measurements.switching_record import record_of
+from rig.measurements.threshold_map import ThresholdMap
 from rig.report.course_figure import CAPTION, course_figure
 from rig.report.findings import Drawing, Findings, NoFindings
 from rig.report.page import report_page
@@ -78,10 +81,16 @@ def _sweep(path: Path) -> Findings:
     return SweepFindings(reduce_sweep(run, parse_bench(parse_document(run.header.bench_toml, path))))
 
 
+def _map(path: Path) -> Findings:
+    run = open_run(path)
+    return MapFindings(reduce_map(run, parse_bench(parse_document(run.header.bench_toml, path))))
+
+
 FINDINGS: dict[str, Callable[[Path], Findings]] = {
     OnOff.name: _switching,
     LiveView.name: _switching,
     FluenceSweep.name: _sweep,
+    ThresholdMap.name: _map,
 }
 
 

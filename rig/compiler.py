@@ -1,7 +1,8 @@
 """From a block and a bench to one program per instrument, or every reason why not. Pure: nothing is opened, nothing moves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from drivers.errors import CompileError, Reason
 from drivers.roles import (
@@ -14,7 +15,7 @@ from drivers.roles import (
     SourceProgram,
 )
 from rig.bench import Bench, Cable
-from rig.config_file import Where, dotted
+from rig.config_file import Loc, Where, dotted
 from rig.pump_program import check_drift, check_fluence, plate_deg
 from rig.sequence import Block, BlockMode, Measurement, Mode, Stretch
 from rig.timeline import (
@@ -98,6 +99,14 @@ class Plan:
     frame_capacity: int
 
 
+@runtime_checkable
+class DoseLimited(Protocol):
+    """A measurement whose dose has to be accepted when it is above its limit (J/cm2)."""
+
+    dose_limit_j_cm2: float
+    dose_accepted: bool
+
+
 def plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where: Where = dotted) -> Plan:
     """Choose the mode, compile every block and price the run.
 
@@ -105,6 +114,29 @@ def plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where
     ------
     CompileError  with every reason at once; for mode "auto" only when gated blocks are impossible too
     """
+    chosen = _plan(measurement, mode, bench, facts, _named(where, measurement))
+    dose_j_cm2 = chosen.price.dose_j_cm2
+    if isinstance(measurement, DoseLimited) and not (measurement.dose_accepted or dose_j_cm2 <= measurement.dose_limit_j_cm2):
+        words = f"{dose_j_cm2:.4g} J/cm2 on the film, the sequence's own limit is {measurement.dose_limit_j_cm2:g} J/cm2"
+        raise CompileError(
+            "The film would get more light than the sequence allows without being asked.",
+            (Reason("dose-above-limit", where(("parameters", "dose_limit_j_cm2")), words),),
+            next_step="set dose_accepted = true if the film may have it; or fewer points, shots or passes",
+        )
+    return chosen
+
+
+def _named(where: Where, measurement: Measurement) -> Where:
+    """Name a key as the measurement does, which may say in `keys` what it calls those of on_off."""
+    keys: Mapping[str | int, str] = getattr(measurement, "keys", {})
+
+    def named(loc: Loc) -> str:
+        return where((*loc[:-1], keys.get(loc[-1], loc[-1])) if loc[:1] == ("parameters",) else loc)
+
+    return named
+
+
+def _plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, where: Where) -> Plan:
     rate_hz = bench.laser_trigger.rate_hz
     reasons = measurement.check(rate_hz, where)
     if not reasons and not measurement.max_shots(rate_hz) <= MAX_SHOTS:

@@ -11,9 +11,11 @@ from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord
 from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.live_view import LiveView
+from rig.measurements.map_record import reduce_map
 from rig.measurements.on_off import OnOff
 from rig.measurements.sweep_record import reduce_sweep
 from rig.measurements.switching_record import reduce_switching_run
+from rig.measurements.threshold_map import ThresholdMap
 from rig.runfile import Results, Run, open_run
 from rig.sequence import Measurement
 
@@ -78,10 +80,15 @@ def _sweep(run: Run, bench: Bench, ending: str | None) -> Record:
     return reduce_sweep(run, bench, ending=ending)
 
 
+def _map(run: Run, bench: Bench, ending: str | None) -> Record:
+    return reduce_map(run, bench, ending=ending)
+
+
 CATALOGUE: dict[str, Entry] = {
     OnOff.name: Entry(OnOff, _switching),
     LiveView.name: Entry(LiveView, _switching),
     FluenceSweep.name: Entry(FluenceSweep, _sweep),
+    ThresholdMap.name: Entry(ThresholdMap, _map),
 }
 MEASUREMENTS: dict[str, type[Measurement]] = {name: entry.parameters for name, entry in CATALOGUE.items()}
 

@@ -216,7 +216,7 @@ def reduce_sweep(
     counted = np.isin(rows["state"], (State.ON if parameters.voltage_v else State.OFF,))
     use = usable(rows["flags"]) & counted
     visits = parameters.visits()
-    use, left_out = _without_voided(rows, use, counted, visits)
+    use, left_out = without_saturated(rows, use, counted, visits)
     if not use.any():
         reason = "; ".join(left_out) or "no frame is assigned to a shot, settled and unflagged"
         return SweepRecord(run, parameters, None, reason, fluence)
@@ -224,17 +224,10 @@ def reduce_sweep(
     if asked.strange:
         use &= ~np.isin(rows["cycle"], asked.strange)
         left_out = (*left_out, f"{len(asked.strange)} visits left out: the meter saw another fluence than was set")
-    seen = band_slice(run.wavelength_nm, *SEEN_NM)
-    light = np.concatenate(
-        [
-            fill_hot(light_counts(raw, dark.mean[seen], run.header.nonlinearity), dark.hot[seen])
-            for raw in _raw(run, use, seen, check)
-        ]
-        or [np.empty((0, len(run.wavelength_nm[seen])))]
-    )
+    wavelength_nm, light = light_of(run, use, check)
     faulted = (run.state if ending is None else ending) == ENDED_BY_FAULT
     try:
-        result = _reduced(run.wavelength_nm[seen], light, rows[use], visits, asked, bench, left_out, parameters, faulted)
+        result = reduced_sweep(wavelength_nm, light, rows[use], visits, asked, bench, left_out, parameters, faulted)
     except ValueError as error:
         return SweepRecord(run, parameters, None, str(error), fluence)
     return SweepRecord(run, parameters, result, "", fluence)
@@ -251,6 +244,25 @@ def parameters_of(run: Run) -> FluenceSweep:
     return cast(FluenceSweep, parse_sequence(document, {FluenceSweep.name: FluenceSweep}).parameters)
 
 
+def light_of(run: Run, use: NDArray[np.bool_], check: Callable[[], None]) -> tuple[Floats, Floats]:
+    """Wavelengths (nm, (pixels,)) around both bands, and dark-free spectra there (counts, (n, pixels)) of the frames in `use`.
+
+    Raises
+    ------
+    ValueError  the dark frames are not taken
+    """
+    dark = run.dark
+    if dark is None:
+        raise ValueError("the dark frames are not taken")
+    seen = band_slice(run.wavelength_nm, *SEEN_NM)
+    light = [
+        fill_hot(light_counts(raw, dark.mean[seen], run.header.nonlinearity), dark.hot[seen])
+        for raw in _raw(run, use, seen, check)
+    ]
+    wavelength_nm = run.wavelength_nm[seen]
+    return wavelength_nm, np.concatenate(light or [np.empty((0, len(wavelength_nm)))])
+
+
 def _raw(run: Run, use: NDArray[np.bool_], seen: slice, check: Callable[[], None]) -> list[NDArray[np.uint16]]:
     pieces: list[NDArray[np.uint16]] = []
     for first in range(0, len(use), CHUNK_FRAMES):
@@ -261,7 +273,7 @@ def _raw(run: Run, use: NDArray[np.bool_], seen: slice, check: Callable[[], None
     return pieces
 
 
-def _without_voided(
+def without_saturated(
     rows: NDArray[np.void], use: NDArray[np.bool_], counted: NDArray[np.bool_], visits: tuple[Visit, ...]
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """Leave out the points of whose frames too many are saturated: what is left of them would be the weak pulses."""
@@ -277,7 +289,7 @@ def _without_voided(
     return use & ~np.isin(rows["cycle"], numbers), (words,)
 
 
-def _reduced(
+def reduced_sweep(
     wavelength_nm: Floats,
     light: Floats,
     rows: NDArray[np.void],
@@ -288,6 +300,12 @@ def _reduced(
     parameters: FluenceSweep,
     faulted: bool,
 ) -> SweepResult:
+    """Reduce the frames `rows` (n,) with their `light` (n, pixels); `rows["cycle"]` are indices into `visits`.
+
+    Raises
+    ------
+    ValueError  the weakest fluences show no light to scale the spontaneous band by
+    """
     point = np.array([visit.point for visit in visits])[rows["cycle"]]
     signal = band_excess(wavelength_nm, light, weakest(point.astype(np.float64))).signal
     own = rows["pulse_energy_uj"] / bench.pump.spot_area_cm2

@@ -14,6 +14,7 @@ from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord, fluence_record
 from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.live_view import REASON, LiveView
+from rig.measurements.threshold_map import ThresholdMap
 from rig.reduction import chunks, usable
 from rig.report.summary import results_json
 from rig.runfile import Flag, Results, Run, open_run
@@ -116,6 +117,8 @@ def reduce_switching_run(run: Run, bench: Bench) -> SwitchingRecord:
         return SwitchingRecord(run, None, None, REASON, fluence)
     if run.header.measurement == FluenceSweep.name:
         return SwitchingRecord(run, None, None, "a fluence sweep does not switch", fluence)
+    if run.header.measurement == ThresholdMap.name:
+        return SwitchingRecord(run, None, None, "a map of thresholds does not switch", fluence)
     if dark is None:
         return SwitchingRecord(run, None, None, "the run ended before its dark frames were taken", fluence)
     rows = run.frames()
