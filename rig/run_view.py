@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from drivers.errors import Reason, RecordError, RefusedError, RigError, UnsafeStateError, WrongIdentity
 from rig.control import Begun, Ended, EngineStatus, ErrorWords, Event, Note, Refused, RunProgress
 from rig.measurements.catalogue import Record, record_of
+from rig.measurements.map_record import MapRecord
 from rig.measurements.sweep_record import SweepRecord
 from rig.measurements.switching_record import SwitchingRecord
 from rig.report.summary import error_text, frames_table, hardware_text, outcome_text, results_table
@@ -194,10 +195,10 @@ def error_code(words: ErrorWords, *, switches_on: bool) -> int:
 
 
 def print_results(record: Record | None, words: Console) -> None:
-    """Print what the record says: claims and whether the film switched, or the threshold of a sweep."""
+    """Print what the record says: claims and whether the film switched, or thresholds in lines of its own."""
     if record is None:
         return
-    if isinstance(record, SweepRecord):
+    if isinstance(record, SweepRecord | MapRecord):
         for line in record.lines:
             words.print(line, markup=False)
         return

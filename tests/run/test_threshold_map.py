@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from bench_truth import truth_of, wrong_frames
 
+from rig import cli
 from rig.measurements import switching_record
 from rig.measurements.catalogue import record_of
 from rig.measurements.map_findings import MapFindings
@@ -86,6 +87,14 @@ def test_the_file_alone_says_the_same(whole: tuple[Session, Any]) -> None:
     assert "seed 7" in findings.methods
     [drawing] = findings.drawings
     assert len(drawing.draw().axes) == 2
+
+
+def test_the_terminal_says_thresholds_and_reduction(whole: tuple[Session, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    _, result = whole
+    assert cli.main(["show", str(result.path)]) == 0
+    said = capsys.readouterr().out
+    assert "reduction from 0 V to 20 V: 0.5" in said
+    assert "uJ/cm2 at 20 V" in said
 
 
 def test_a_film_whose_threshold_does_not_depend_on_voltage_is_called_so(tmp_path: Path) -> None:
