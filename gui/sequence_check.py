@@ -38,6 +38,9 @@ class _Abandonable:
         self._measurement = measurement
         self._abandoned = abandoned
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._measurement, name)  # whatever else the compiler asks a measurement: a limit of its dose, its keys
+
     def check(self, rate_hz: float, where: Where = dotted) -> list[Reason]:
         return self._measurement.check(rate_hz, where)
 

@@ -1,6 +1,6 @@
 """Emission against pump fluence at one voltage: one block for each set point (Fig. 2d, 2e of the paper)."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -35,6 +35,7 @@ class FluenceSweep(ConfigModel):
     """
 
     name: ClassVar[str] = "fluence_sweep"
+    keys: ClassVar[Mapping[str, str]] = {"voltage_on_v": "voltage_v"}  # what others call it
 
     voltage_v: float = Field(default=0.0, ge=-210, le=210, description="voltage at all points (V, -210 to 210)")
     fluence_min_uj_cm2: float = Field(default=12.0, ge=1e-4, le=1e4, description="weakest point (uJ/cm2, 0.0001 to 10000)")

@@ -1,7 +1,7 @@
 """Live view: short gated bursts, one after the other, so that somebody can see the spectrum while aligning."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -22,6 +22,7 @@ class LiveView(ConfigModel):
     """
 
     name: ClassVar[str] = "live_view"
+    keys: ClassVar[Mapping[str, str]] = {"voltage_on_v": "voltage_v"}  # what others call it
 
     voltage_v: float = Field(default=0.0, ge=-210, le=210, description="voltage of the ON bursts, 0 for none (V, -210 to 210)")
     fluence_uj_cm2: float = Field(default=40.0, ge=1e-4, le=1e4, description="pump fluence (uJ/cm2, 0.0001 to 10000)")

@@ -16,8 +16,11 @@ from drivers.roles import HoldLevel, LevelList
 from rig.bench import Bench, default_bench, parse_bench
 from rig.compiler import Facts, Plan, compile_block, plan
 from rig.config_file import parse_document, render_toml
+from rig.measurements.fluence_sweep import FluenceSweep
+from rig.measurements.live_view import LiveView
 from rig.measurements.on_off import OnOff
 from rig.sequence import Block, Mode, State, Stretch
+from rig.session import Session
 
 FACTS = Facts(
     source_step_ns=360_000,
@@ -376,3 +379,11 @@ def test_what_is_priced_is_what_is_planned(mode: Mode) -> None:
     bursts = [burst for one in what.blocks for burst in one.timeline.bursts]
     assert sum(burst.shots - burst.lead_in for burst in bursts if burst.stretch is not None) == 1500
     assert what.price.shots == sum(burst.shots for burst in bursts)
+
+
+@pytest.mark.parametrize("measurement", [FluenceSweep(voltage_v=30.0), LiveView(voltage_v=30.0)])
+def test_a_refusal_names_the_measurements_own_parameter(measurement: FluenceSweep | LiveView) -> None:
+    with pytest.raises(CompileError) as refused:
+        Session().plan(measurement)
+    above = [reason for reason in refused.value.reasons if reason.code == "voltage-above-limit"]
+    assert [reason.where for reason in above] == ["parameters.voltage_v"]
