@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -421,20 +420,11 @@ def imported(*words: str, cwd: Path) -> set[str]:
     return set(done.stderr.partition("ASKED ")[2].split())
 
 
-def test_help_is_instant(tmp_path: Path) -> None:
+def test_help_imports_nothing_slow(tmp_path: Path) -> None:
+    """How long it takes: benchmarks/help.py."""
     names = imported("--help", cwd=tmp_path)
     assert {"rig", "argparse"} <= names  # the watch sees something
     assert not names & {"numpy", "scipy", "h5py", "pydantic", "rich", "pyvisa", *QT}
-
-    def best_of_five_s(*words: str) -> float:
-        times = []
-        for _ in range(5):
-            begin = time.perf_counter()
-            subprocess.run([sys.executable, *words], cwd=tmp_path, check=True, capture_output=True, timeout=60)
-            times.append(time.perf_counter() - begin)
-        return min(times)
-
-    assert best_of_five_s("-m", "rig.cli", "--help") <= 3 * best_of_five_s("-c", "pass")
 
 
 def test_every_command_helps_and_explains_its_exit_codes(rig: Rig) -> None:
