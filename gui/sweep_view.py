@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PyQt5.QtCore import QEvent, Qt
+from PyQt5.QtCore import Qt
 from PyQt5.QtGui import QColor
-from PyQt5.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
+from PyQt5.QtWidgets import QWidget
 
 from gui import theme
 from gui.live_record import UNFINISHED
+from gui.result_pane import ResultPane, plot_pane
 from gui.result_view import ResultKind
 from gui.side_work import Abandoned, check
 from rig.analysis.statistics import Value
@@ -25,7 +26,6 @@ from rig.runfile import ENDINGS, Run, open_run
 Floats = NDArray[np.float64]
 BAND_ALPHA = 70
 LAW_POINTS = 300
-AXIS_WIDTH = 90
 FLUENCE = "pump fluence (µJ/cm²)"
 
 
@@ -70,15 +70,12 @@ def how_far(run: Run) -> tuple[str, int | None]:
     return "", min(run.count, received if isinstance(received, int) else 0)
 
 
-class SweepView(QWidget):
+class SweepView(ResultPane):
     """Light above, width below, in words above both; see gui.result_view."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.outcome = label_for("the threshold with half of its 95 % interval, or why there is none", 12.0)
-        self.lines = label_for("other estimates, and what the numbers rest on", 9.5)
-        self.light = plot_pane("light against fluence", "light beyond the band (counts)")
-        self.narrowing = plot_pane("width of the line against fluence", "FWHM (nm)")
+        self.light = plot_pane("light against fluence", "light beyond the band (counts)", FLUENCE)
+        self.narrowing = plot_pane("width of the line against fluence", "FWHM (nm)", FLUENCE)
         self.light.setToolTip(
             "light beyond the scaled spontaneous band, ± standard error; line: the fitted law, where it is fitted; vertical: "
             "threshold, shaded: its 95 % interval. Mouse: zoom; Home: everything again"
@@ -87,62 +84,16 @@ class SweepView(QWidget):
             "full width at half maximum as recorded; dashed: where it has fallen to half, shaded: between which points"
         )
         self.narrowing.setXLink(self.light)
-        splitter = QSplitter(Qt.Orientation.Vertical)
-        for plot, stretch in ((self.light, 2), (self.narrowing, 1)):
-            splitter.addWidget(plot)
-            splitter.setStretchFactor(splitter.count() - 1, stretch)
-        splitter.setChildrenCollapsible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.outcome)
-        layout.addWidget(splitter, 1)
-        layout.addWidget(self.lines)
-        self._found: FoundSweep | None = None
+        super().__init__(
+            "the threshold with half of its 95 % interval, or why there is none",
+            "other estimates, and what the numbers rest on",
+            self.light,
+            self.narrowing,
+            parent,
+        )
 
-    @property
-    def widget(self) -> QWidget:
-        """Get itself."""
-        return self
-
-    def show_found(self, found: Any) -> None:
-        """Show what was found."""
-        self._found = cast(FoundSweep, found)
-        first, *more = self._found.record.lines
-        self.outcome.setText(first if self._found.ending else f"so far: {first}")
-        self.lines.setText("; ".join(more))
-        self._draw()
-
-    def changeEvent(self, a0: QEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Take other colours with another theme."""
-        super().changeEvent(a0)
-        if a0 is not None and a0.type() == QEvent.Type.PaletteChange and hasattr(self, "_found"):
-            self._draw()
-
-    def keyPressEvent(self, a0: Any) -> None:  # noqa: N802 - Qt's name
-        """Show everything again on Home."""
-        if a0.key() == Qt.Key.Key_Home:
-            for plot in (self.light, self.narrowing):
-                plot.getPlotItem().enableAutoRange()
-        else:
-            super().keyPressEvent(a0)
-
-    def _draw(self) -> None:
-        look = theme.current()
-        for plot in (self.light, self.narrowing):
-            plot.setBackground(look.background)
-            plot.getPlotItem().clear()
-            for side in ("bottom", "left"):
-                axis = plot.getPlotItem().getAxis(side)
-                axis.setPen(look.faint)
-                axis.setTextPen(look.text)
-        self.lines.setStyleSheet(f"color: {look.faint}")
-        result = None if self._found is None else self._found.record.result
-        if self._found is None or result is None:
-            return
-        self.outcome.setStyleSheet(f"color: {look.warning if result.value.value is None else look.good}")
-        header = self._found.record.run.header
-        title = f"{'SIMULATED  ' if header.simulated else ''}{header.run_id}"
-        self.light.getPlotItem().setTitle(title, color=look.faint, size="9.5pt")
+    def draw(self, result: Any) -> None:
+        """Draw light, law and width."""
         _draw_light(self.light.getPlotItem(), result)
         _draw_width(self.narrowing.getPlotItem(), result)
 
@@ -179,32 +130,6 @@ def _mark(plot: Any, value: Value, colour: QColor, style: Qt.PenStyle) -> None:
         shade = QColor(colour)
         shade.setAlpha(BAND_ALPHA)
         plot.addItem(pg.LinearRegionItem(value.ci95, movable=False, brush=shade, pen=pg.mkPen(None)))
-
-
-def plot_pane(name: str, left: str, bottom: str = FLUENCE) -> Any:
-    """Make a plot with fixed width on the left, so that axes below each other are in line."""
-    plot: Any = pg.PlotWidget()
-    plot.setAccessibleName(name)
-    plot.setMinimumHeight(110)
-    item = plot.getPlotItem()
-    item.setLabel("left", left)
-    item.setLabel("bottom", bottom)
-    for side in ("left", "bottom"):
-        item.getAxis(side).enableAutoSIPrefix(False)
-    item.getAxis("left").setWidth(round(AXIS_WIDTH * theme.scale()))
-    item.showGrid(x=True, y=True, alpha=0.15)
-    return plot
-
-
-def label_for(meaning: str, points: float) -> QLabel:
-    """Make a label of plain text, of so many points, that says what it means."""
-    label = QLabel()
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
-    label.setFont(theme.font(points, bold=points > 10))
-    label.setToolTip(meaning)
-    label.setAccessibleDescription(meaning)
-    return label
 
 
 SWEEP = ResultKind(SweepReduction, SweepView)

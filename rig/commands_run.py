@@ -27,7 +27,7 @@ def run(options: argparse.Namespace, words: Console) -> int:
     with told_to_stop(asked):
         session, planned = all_planned(options, options.sequences)
         session.reserve(what for _, what in planned)
-        engine = Engine(session)
+        engine = Engine(session, serves=False)
         asked.hand_over(engine)
         with hosted(engine) as channel:
             if channel.trouble and not options.quiet:

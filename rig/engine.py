@@ -79,10 +79,12 @@ class Engine:
     ----------
     session  what is run on
     clock    the computer's own
+    serves   whether serve() will do what is started by command; without it only its own process gives it runs
     """
 
-    def __init__(self, session: Session, clock: Clock | None = None) -> None:
+    def __init__(self, session: Session, clock: Clock | None = None, *, serves: bool = True) -> None:
         self._session = session
+        self._serves = serves
         self._clock = clock or MonotonicClock()
         self._listeners: list[Listener] = []
         self._guard = threading.RLock()  # of everything below
@@ -206,6 +208,10 @@ class Engine:
                 raise refused("not-for-the-engine", f"The engine does not know the command {command.command}.")
 
     def _require_free(self) -> None:
+        if not self._serves:
+            raise refused(
+                "runs-its-own", "This engine runs what its terminal gave it, nothing else.", "wait for its end, or stop it"
+            )
         if self._running or self._waiting:
             raise refused("run-under-way", "A run is under way: only one at a time.", "wait for its end, or stop it")
         if self._status.state == "latched":

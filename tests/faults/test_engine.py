@@ -16,6 +16,7 @@ from drivers.clock import MonotonicClock
 from drivers.errors import ComplianceReached
 from rig.control import (
     Begun,
+    Connect,
     Ended,
     EngineStatus,
     Event,
@@ -310,6 +311,15 @@ def test_the_engine_of_a_window_is_a_process_that_outlives_it(served: ServedBenc
                 again.order(Quit())
             assert until_ended(again).state == "done"
         assert process.wait(10) == 0
+
+
+def test_the_engine_of_a_terminal_takes_no_runs_that_it_would_never_begin(tmp_path: Path) -> None:
+    engine = Engine(Session(out=tmp_path), serves=False)
+    for command in (Start(sequence_toml=Sequence.of(OnOff(**SHORT)).source_text, name="s.toml"), Connect()):
+        answer = engine.submit(command, "test")
+        assert answer.error is not None
+        assert answer.error.reasons[0].code == "runs-its-own"
+    assert not engine.stopped
 
 
 def test_pause_is_refused_when_nothing_runs(tmp_path: Path) -> None:
