@@ -22,7 +22,8 @@ from rig.lifeline import Guarded
 from rig.on_time import OnTime
 from rig.pump_beam import PumpBeam
 from rig.run_state import Progress, Roles, RunState, Stage, StopRequest
-from rig.runfile import RunFile
+from rig.runfile import FRAME_DTYPE, RunFile
+from rig.sequence import BlockResult
 from rig.source_record import QUIET_S, Reading
 
 POLL_S = 0.0131  # with the time a request takes, 14 frames at 1 kHz: one request of the Ocean FX holds 15
@@ -70,6 +71,7 @@ class Acquisition:
     ) -> None:
         self.ledger = Ledger(planned_shots)
         self.pending: list[BurstFrames] = []  # of the block that is running, not yet assigned
+        self.settled: list[NDArray[np.void]] = []  # rows of its bursts that are
         self.stretches_begun = 0
         self.dark_noise = 0.0
         self._roles = roles
@@ -124,7 +126,7 @@ class Acquisition:
         stretch = None if burst.stretch is None else timeline.stretches[burst.stretch]
         if self._stop.requested:
             return None
-        trigger.arm(burst.shots)
+        trigger.arm(burst.shots * timeline.pattern.triggers)
         if self._stop.requested:
             return None
         self._beam.open()
@@ -141,6 +143,7 @@ class Acquisition:
             self._runfile.count,
             self._clock.now_ns(),
             readings=readings,
+            pulses=timeline.pattern.pulses,
         )
         self.pending.append(frames)
         if stretch is not None:
@@ -204,7 +207,7 @@ class Acquisition:
         # of a laser that never stops, pulses come that are none of the burst's
         if self._energy is None or not self._roles.spectrometer.has_clock or (self._beam.runs_free and not len(frames)):
             return False
-        if not self._energy.due(left_s):
+        if not (frames.pulses and self._energy.due(left_s)):
             return False
         reading = self._energy.measure()
         if reading is not None:
@@ -243,12 +246,22 @@ class Acquisition:
                 self._runfile.rewrite_rows(frames.first_row, rows)
             # in one step, so that no interrupt enters a burst twice
             self.ledger, self.pending = self.ledger.plus(rows, frames.planned), self.pending[1:]
+            self.settled.append(rows)
         self._runfile.set_ledger(self.ledger.as_dict())
+
+    def take_result(self) -> BlockResult:
+        """Hand out the rows of all bursts committed since the last time."""
+        rows, self.settled = self.settled, []
+        return BlockResult(np.concatenate(rows) if rows else np.zeros(0, FRAME_DTYPE))
+
+    def no_more_blocks(self) -> None:
+        """Take note that the measurement has ended: shots that it might have asked for were not planned after all."""
+        self.ledger = replace(self.ledger, planned=min(self.ledger.planned, self._shots_begun))
 
     def _file_energies(self, compiled: Compiled, frames: BurstFrames, rows: NDArray[np.void]) -> None:
         """Give every frame the energy of its own pulse (at the film), where the meter follows every pulse."""
         energy = self._energy
-        if energy is None or not energy.per_shot or not frames.energies:
+        if energy is None or not energy.per_shot or not frames.energies or frames.pulses != 1:
             return
         pattern = compiled.timeline.pattern
         found = frames.assign(pattern.period_ns)

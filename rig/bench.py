@@ -183,6 +183,14 @@ class Shutter(ConfigModel):
     resource: ResourceName
 
 
+class CwShutter(ConfigModel):
+    """What lets the weak continuous light (lamp, diode laser) onto the film or not."""
+
+    model: ModelName
+    resource: ResourceName
+    wavelength_nm: float = Field(default=405.0, ge=150, le=12_000, description="of that light (nm); 405 is assumed")
+
+
 class Safety(ConfigModel):
     """What watches over a run."""
 
@@ -223,6 +231,7 @@ class Bench(ConfigModel):
     attenuator: Attenuator | None = None
     energy_meter: EnergyMeter | None = None
     shutter: Shutter | None = None
+    cw_shutter: CwShutter | None = None
     cables: tuple[Cable, ...] = Field(default=(), alias="cable", description="one [[cable]] each")
     safety: Safety = Safety()
     monitors: tuple[Monitor, ...] = Field(default=(), alias="monitor", description="one [[monitor]] each")

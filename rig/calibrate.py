@@ -81,7 +81,7 @@ class Scan:
     def _measure(self, beam: PumpBeam) -> None:
         limits = self.bench.voltage_source.limits
         self.opened.by_role["laser_trigger"].prepare()
-        beam.prepare_shutter()
+        beam.prepare_shutters()
         beam.prepare_plate()
         self.opened.by_role["voltage_source"].prepare(SourceLimits(*limits.voltage_v, limits.current_a))
         self.info = prepare_meter(self.opened, self.bench)

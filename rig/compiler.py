@@ -16,6 +16,7 @@ from drivers.roles import (
 )
 from rig.bench import Bench, Cable
 from rig.config_file import Loc, Where, dotted
+from rig.frame_pattern import FIRED, SOURCE_GUARD_NS, check_exposure, frame_pattern
 from rig.pump_program import check_drift, check_fluence, plate_deg
 from rig.sequence import Block, BlockMode, Measurement, Mode, Stretch
 from rig.timeline import (
@@ -24,13 +25,11 @@ from rig.timeline import (
     check_pattern,
     gated_bursts,
     on_time_s,
-    shot_pattern,
     stepped_bursts,
     swing_v,
 )
 
 TRIGGER_WIDTH_NS = 20_000  # both ends of the 2400's trigger link want >= 10 us (from memory, unverified); twice that
-SOURCE_GUARD_NS = 40_000  # between the source's documented step time and the next window
 STEPPED_SETTLE_MIN_SHOTS = 5  # the source's own time stamps prove an edge to a few shots, so these must be flagged
 BURST_GAP_S = 0.02  # what the host needs between two bursts, for the price only
 ROW_BYTES = 109  # of a frame in the file, besides its pixels
@@ -97,6 +96,11 @@ class Plan:
     price: Price
     planned_shots: int
     frame_capacity: int
+
+    @property
+    def integration_ns(self) -> int:
+        """Get how long every frame of the run is exposed (ns)."""
+        return self.blocks[0].programs.spectrometer.integration_time_ns
 
 
 @runtime_checkable
@@ -207,25 +211,24 @@ def _untrue(measurement: Measurement, block: Block, rate_hz: float, where: Where
 
 
 def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where: Where) -> tuple[Compiled, list[Reason]]:
-    period_ns = round(1e9 / bench.laser_trigger.rate_hz)
-    pattern = shot_pattern(
-        period_ns=period_ns,
-        integration_ns=round(bench.spectrometer.integration_time_s * 1e9),
+    pattern = frame_pattern(
+        block.exposure,
+        bench,
         readout_ns=facts.spectrometer_readout_ns,
-        pulse_delay_ns=round(bench.laser.pulse_delay_s * 1e9),
-        exposure_delay_ns=round(bench.spectrometer.trigger_delay_s * 1e9),
         source_step_ns=facts.source_step_ns + SOURCE_GUARD_NS if mode == "stepped" else None,
-        laser_runs_free=bench.laser.runs_free,
     )
+    period_ns, fired = pattern.period_ns, block.exposure.light in FIRED
     reasons = _check_models(bench, facts) if mode == "stepped" else []
-    reasons += [*check_pattern(pattern, bench.where), *_check_levels(block, bench, facts, where)]
-    reasons += [*_check_connectors(bench, facts), *check_fluence(block, bench, where)]
+    reasons += check_exposure(block.exposure, bench, where)
+    reasons += [*check_pattern(pattern, bench.where), *_check_levels(block, period_ns, bench, facts, where)]
+    reasons += [*_check_connectors(bench, facts), *(check_fluence(block, bench, where) if fired else [])]
     if not facts.integration_min_ns <= pattern.close_ns - pattern.open_ns <= facts.integration_max_ns:
+        asked = block.exposure.frame_s is not None
         reasons.append(
             Reason(
                 "integration-time-out-of-range",
-                bench.where(("spectrometer", "integration_time_s")),
-                f"{bench.spectrometer.integration_time_s:g} s is outside this model's "
+                where(("parameters", "frame_s")) if asked else bench.where(("spectrometer", "integration_time_s")),
+                f"{(pattern.close_ns - pattern.open_ns) * 1e-9:g} s is outside this model's "
                 f"{facts.integration_min_ns * 1e-9:g} to {facts.integration_max_ns * 1e-9:g} s",
             )
         )
@@ -258,26 +261,26 @@ def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where:
             )
     elif len(block.stretches) != 1:
         raise ValueError(f"a gated block holds one stretch, this one {len(block.stretches)}")
-    reasons += check_drift(pattern, bursts, bench, where)
+    reasons += check_drift(pattern, bursts, bench, where) if fired else []
     if mode == "stepped":
-        reasons += _check_monitors(block, bench)
+        reasons += _check_monitors(block, period_ns, bench)
     timeline = Timeline(pattern, bursts, block.stretches, round(block.settle_s * 1e9 / period_ns))
     programs = Programs(
         source=source,
         trigger=BurstProgram(
-            period_ns,
-            _outputs(pattern, bench, step_cable),
+            pattern.trigger_period_ns,
+            _outputs(pattern, bench, step_cable, fired=fired),
             t0_on_first_shot_only=mode == "stepped",
-            start="external_edge" if bench.laser.runs_free else "software",
+            start="external_edge" if bench.laser.runs_free and fired else "software",
         ),
         spectrometer=ExposureProgram(pattern.close_ns - pattern.open_ns, "external_edge"),
-        plate_deg=plate_deg(block, bench),
+        plate_deg=plate_deg(block, bench) if fired else None,
     )
     return Compiled(block, mode, timeline, programs), reasons
 
 
-def _outputs(pattern: ShotPattern, bench: Bench, step_cable: Cable | None) -> tuple[PulseOutput, ...]:
-    delays = {"laser.trigger": pattern.laser_ns, "spectrometer.trigger": pattern.spectrometer_ns}
+def _outputs(pattern: ShotPattern, bench: Bench, step_cable: Cable | None, *, fired: bool) -> tuple[PulseOutput, ...]:
+    delays = {"spectrometer.trigger": pattern.spectrometer_ns, **({"laser.trigger": pattern.laser_ns} if fired else {})}
     outputs = [_output(cable, delays[cable.target], TRIGGER_WIDTH_NS) for cable in bench.cables if cable.target in delays]
     if step_cable is not None:
         outputs.append(_output(step_cable, 0, TRIGGER_WIDTH_NS))
@@ -312,9 +315,9 @@ def _check_models(bench: Bench, facts: Facts) -> list[Reason]:
     return reasons
 
 
-def _check_monitors(block: Block, bench: Bench) -> list[Reason]:
+def _check_monitors(block: Block, period_ns: int, bench: Bench) -> list[Reason]:
     """List the monitors that a list starves: the source measures at its edges only, and tells when the block is over."""
-    block_s = block.shots / bench.laser_trigger.rate_hz
+    block_s = block.shots * period_ns / 1e9
     return [
         Reason(
             "monitor-too-quick",
@@ -371,10 +374,9 @@ def _step_cable(bench: Bench, facts: Facts) -> tuple[Cable | None, list[Reason]]
     return cable, []
 
 
-def _check_levels(block: Block, bench: Bench, facts: Facts, where: Where) -> list[Reason]:
+def _check_levels(block: Block, period_ns: int, bench: Bench, facts: Facts, where: Where) -> list[Reason]:
     limits = bench.voltage_source.limits
     low_v, high_v = limits.voltage_v
-    period_ns = round(1e9 / bench.laser_trigger.rate_hz)
     reasons: list[Reason] = []
     for stretch in block.stretches:
         if not low_v <= stretch.voltage_v <= high_v:
@@ -417,6 +419,10 @@ def _check_whole_run(compiled: list[Compiled], bench: Bench, where: Where) -> li
                 f"a step of {swing_v(stretches):g} V, voltage_source.limits.step_v allows {limits.step_v:g} V",
             )
         )
+    exposures = {one.programs.spectrometer.integration_time_ns for one in compiled}
+    if len(exposures) > 1:
+        message = f"exposures of {len(exposures)} lengths in one run, which has one dark spectrum: a defect of the measurement"
+        reasons.append(Reason("exposures-differ", where(("parameters",)), message))
     duty = _duty(stretches)
     if not duty <= limits.duty:
         reasons.append(
@@ -443,14 +449,13 @@ def _duty(stretches: Sequence[Stretch]) -> float:
 
 def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Bench, facts: Facts) -> Plan:
     stretches = [stretch for one in blocks for stretch in one.block.stretches]
-    period_ns = round(1e9 / bench.laser_trigger.rate_hz)
     shots = sum(one.timeline.shots for one in blocks)
     bursts = sum(len(one.timeline.bursts) for one in blocks)
     gap_s = BURST_GAP_S + (facts.shutter_s if bench.laser.runs_free else 0.0)
     limits = bench.voltage_source.limits
     planned = sum(stretch.shots for stretch in stretches)
     # a laser that never stops reaches the film while its shutter opens and closes, too
-    idle_shots = gap_s / period_ns * 1e9 if bench.laser.runs_free else 0.0
+    idle_pulses = gap_s * bench.laser_trigger.rate_hz if bench.laser.runs_free else 0.0
     # room for edges that nobody planned: what is acquired must find a place in the file
     capacity = shots + bursts * 64 + shots // 50
     price = Price(
@@ -458,10 +463,17 @@ def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Benc
         duration_s=sum(one.timeline.duration_ns for one in blocks) * 1e-9 + bursts * gap_s,
         file_bytes=capacity * frame_bytes(facts),
         dose_j_cm2=sum(
-            (one.timeline.shots + len(one.timeline.bursts) * idle_shots) * one.block.fluence_uj_cm2 for one in blocks
+            (one.timeline.shots * one.timeline.pattern.pulses + len(one.timeline.bursts) * idle_pulses)
+            * one.block.fluence_uj_cm2
+            for one in blocks
+            if one.block.exposure.light == "pulses"
         )
         * 1e-6,
-        bias_v_s=sum(on_time_s(stretch, period_ns) * abs(stretch.voltage_v) for stretch in stretches),
+        bias_v_s=sum(
+            on_time_s(stretch, one.timeline.pattern.period_ns) * abs(stretch.voltage_v)
+            for one in blocks
+            for stretch in one.block.stretches
+        ),
         on_duty=_duty(stretches),
         heating_max_k=FILM_HEATING_K_W * max(abs(stretch.voltage_v) for stretch in stretches) * limits.current_a,
     )

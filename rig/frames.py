@@ -83,6 +83,7 @@ class BurstFrames:
     t_fire_ns       host time of the software trigger
     cut             stopped before its end
     passive         no reading after the frames is needed: nothing in a film can pull a source off 0 V
+    pulses          that reach the film in each frame
     """
 
     burst: Burst
@@ -94,6 +95,7 @@ class BurstFrames:
     t_fire_ns: int
     cut: bool = False
     passive: bool = False
+    pulses: int = 1
     readings: list[Reading] = field(default_factory=list[Reading])
     energies: list[EnergyReading] = field(default_factory=list[EnergyReading])
     _rows: NDArray[np.void] = field(init=False)
@@ -184,9 +186,16 @@ class BurstFrames:
             rows["planned_voltage_v"][data] = stretch.voltage_v
             rows["flags"][data & (shot < settle_shots)] |= int(Flag.SETTLING)
             light = self._light[: self._used][data]
-            missed = _no_pulse(light, shot[data] < settle_shots, dark_noise)
+            missed = self._no_pulse(light, shot[data] < settle_shots, dark_noise)
             rows["flags"][np.flatnonzero(data)[missed]] |= int(Flag.MISSED_PULSE)
         return rows
+
+    def _no_pulse(self, light: NDArray[np.float64], settling: NDArray[np.bool_], dark_noise: float) -> NDArray[np.bool_]:
+        """Frames (bool, (n,)) that lack a pulse; of many pulses in each only the lack of all can be told, in all frames."""
+        if self.pulses == 1:
+            return _no_pulse(light, settling, dark_noise)
+        dark = self.pulses > 1 and bool(len(light)) and float(light.mean()) * np.sqrt(len(light)) <= DARK_SIGMAS * dark_noise
+        return np.full(len(light), dark)
 
 
 def _no_pulse(light: NDArray[np.float64], settling: NDArray[np.bool_], dark_noise: float) -> NDArray[np.bool_]:

@@ -117,7 +117,7 @@ def prepare(opened: Instruments, bench: Bench, beam: PumpBeam) -> tuple[Spectrom
     """Bring all instruments of a run into a known state, what makes light first: no pulse, shutter closed, output off."""
     roles, limits = opened.roles(), bench.voltage_source.limits
     roles.laser_trigger.prepare()
-    beam.prepare_shutter()
+    beam.prepare_shutters()
     roles.voltage_source.prepare(SourceLimits(*limits.voltage_v, limits.current_a))
     beam.prepare_plate()
     meter = prepare_meter(opened, bench)

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,11 @@ def _program_text(one: Compiled) -> dict[str, str]:
     texts = {"source": str(programs.source), "trigger": str(programs.trigger), "spectrometer": str(programs.spectrometer)}
     texts["fluence_uj_cm2"] = repr(one.block.fluence_uj_cm2)
     return texts if programs.plate_deg is None else {**texts, "plate_deg": repr(programs.plate_deg)}
+
+
+def timing(first: Compiled) -> dict[str, object]:
+    """How every frame of a run is taken: light, and times from the start of a shot (ns); `first` is its first block."""
+    return {"light": first.block.exposure.light, **asdict(first.timeline.pattern)}
 
 
 class _WallClock:

@@ -1,10 +1,11 @@
-"""What stands in the pump beam during a run: the plate that sets the fluence, the shutter that lets pulses through."""
+"""What stands in the beams during a run: the plate that sets the fluence, the shutters of pulses and of continuous light."""
 
 from drivers.roles import Attenuator, Shutter
+from rig.sequence import Light
 
 
 class PumpBeam:
-    """Moves plate and shutter when the run says so, and only then.
+    """Moves plate and shutters when the run says so, and only then.
 
     A laser that is fired by the generator has its shutter open from the first burst to the end of the run; one that never stops
     has it open for the time of each burst. Closing at the end, and after anything unforeseen, is make_safe()'s.
@@ -13,20 +14,41 @@ class PumpBeam:
     ----------
     attenuator, shutter  None where the bench has none
     runs_free            whether the laser is its own clock, so that only the shutter keeps its pulses away
+    cw_shutter           that of the continuous light; None where the bench has none
     """
 
-    def __init__(self, attenuator: Attenuator | None, shutter: Shutter | None, *, runs_free: bool) -> None:
+    def __init__(
+        self,
+        attenuator: Attenuator | None,
+        shutter: Shutter | None,
+        *,
+        runs_free: bool,
+        cw_shutter: Shutter | None = None,
+    ) -> None:
         self.runs_free = runs_free
         self._attenuator = attenuator
-        self._shutter = shutter
-        self._open = False
+        self._shutters: dict[Light, Shutter | None] = {"pulses": shutter, "cw": cw_shutter}
+        self._light: Light = "pulses"
+        self._open: Light | None = None
         self._plate_deg: float | None = None
 
-    def prepare_shutter(self) -> None:
-        """Close the shutter; raises InstrumentError when it does not close."""
-        if self._shutter is not None:
-            self._shutter.prepare()
-            self._open = False
+    def prepare_shutters(self) -> None:
+        """Close all shutters; raises InstrumentError when one does not close."""
+        for shutter in self._shutters.values():
+            if shutter is not None:
+                shutter.prepare()
+        self._open = None
+
+    def set_light(self, light: Light) -> None:
+        """Say what `open` is to let through; what must not come through any more is closed out. No pulse can come meanwhile.
+
+        Raises
+        ------
+        InstrumentError  a shutter does not close
+        """
+        if light != self._light:
+            self.close()
+        self._light = light
 
     def prepare_plate(self) -> None:
         """Home the plate, which takes seconds; raises InstrumentError when it does not get home."""
@@ -50,22 +72,24 @@ class PumpBeam:
         return f"plate at {found_deg:.3f} deg"
 
     def open(self) -> None:
-        """Let pulses through; raises InstrumentError when the shutter does not open."""
-        if self._shutter is not None and not self._open:
-            self._open = True  # whatever happens from here on, it counts as open
-            self._shutter.open()
+        """Let the light through that is wanted; raises InstrumentError when its shutter does not open."""
+        shutter = self._shutters.get(self._light)
+        if shutter is not None and self._open is None:
+            self._open = self._light  # whatever happens from here on, it counts as open
+            shutter.open()
 
     def close(self) -> None:
-        """Let no pulse through; raises InstrumentError when the shutter does not close."""
-        if self._shutter is not None and self._open:
-            self._shutter.close()
-            self._open = False
+        """Let nothing through; raises InstrumentError when the shutter does not close."""
+        shutter = None if self._open is None else self._shutters.get(self._open)
+        if shutter is not None:
+            shutter.close()
+        self._open = None
 
     def was_closed(self) -> None:
-        """Take note that somebody else has closed the shutter: make_safe() of a pause."""
-        self._open = False
+        """Take note that somebody else has closed the shutters: make_safe() of a pause."""
+        self._open = None
 
     def after_burst(self) -> None:
         """Close the shutter of a laser that never stops."""
-        if self.runs_free:
+        if self.runs_free and self._open == "pulses":
             self.close()

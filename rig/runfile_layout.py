@@ -135,6 +135,7 @@ class RunHeader:
     assumed_json: str
     simulation_json: str = "{}"
     calibration_toml: str = ""
+    timing_json: str = "{}"
 
 
 HEADER_TEXTS = {  # field of RunHeader: dataset
@@ -153,6 +154,7 @@ HEADER_TEXTS = {  # field of RunHeader: dataset
     "assumed_json": "provenance/assumed_json",
     "simulation_json": "provenance/simulation_json",
     "calibration_toml": "provenance/calibration_toml",
+    "timing_json": "provenance/timing_json",
 }
 
 GROUPS: dict[str, dict[str, Any]] = {

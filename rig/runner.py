@@ -37,11 +37,11 @@ from rig.run_state import Stage
 from rig.run_state import StopRequest as StopRequest
 from rig.runfile import FRAME_DTYPE, RunFile
 from rig.safety import SafeReport, make_safe
-from rig.sequence import Block, State
+from rig.sequence import Block, BlockResult, State
 from rig.source_record import QUIET_S, Reading, compliance_error, demand_level, list_mismatch
 from rig.steps import Walk, one_by_one
 
-DARK_FRAMES = 100
+DARK_FRAMES, DARK_FRAMES_MIN, DARK_S = 100, 20, 60.0  # fewer of long exposures: as many as there is time for
 COLLECT_S, COLLECT_S_PER_POINT = 10.0, 0.02  # far more than a source takes to send its readings
 PAUSE_LOOK_S = 0.05
 
@@ -119,13 +119,13 @@ class Runner:
     # --- the run
 
     def run(
-        self, blocks: Generator[Block, object, None], compile_one: Callable[[Block], Compiled], integration_ns: int
+        self, blocks: Generator[Block, BlockResult | None, None], compile_one: Callable[[Block], Compiled], integration_ns: int
     ) -> Outcome:
         """Run every block. Never raises for what happens on the bench; the outcome says it.
 
         Parameters
         ----------
-        blocks          the measurement's generator; it is sent the ledger so far after each block
+        blocks          the measurement's generator; it is sent each block's result
         compile_one     pure: block -> timeline and programs
         integration_ns  of the dark frames, the same as of the data
         """
@@ -163,20 +163,25 @@ class Runner:
         )
 
     def _run_blocks(
-        self, blocks: Generator[Block, object, None], compile_one: Callable[[Block], Compiled], integration_ns: int
+        self, blocks: Generator[Block, BlockResult | None, None], compile_one: Callable[[Block], Compiled], integration_ns: int
     ) -> None:
         self._dark(integration_ns)
         block = next(blocks, None)
         while block is not None and not self.stop.requested:
             self._block(compile_one(block))
             try:
-                block = blocks.send(self.acquisition.ledger)
+                block = blocks.send(self.acquisition.take_result())
             except StopIteration:
                 block = None
+                self._ended()
             if block is not None and self.pause.asked:
                 self._rest()
         if not self.stop.requested:
             self.watch.at_end()
+
+    def _ended(self) -> None:
+        if not self.stop.requested:
+            self.acquisition.no_more_blocks()
 
     def _rest(self) -> None:
         """Everything off until the pause is over or the run is to stop."""
@@ -244,8 +249,9 @@ class Runner:
         spectrometer.load(ExposureProgram(integration_ns, "software"))
         spectrometer.arm()
         spectra: list[NDArray[np.uint16]] = []
+        wanted = max(DARK_FRAMES_MIN, min(DARK_FRAMES, round(DARK_S * 1e9 / integration_ns)))
         # one more than needed: the first frame after arming may be an old one
-        for _ in range(DARK_FRAMES + 1):
+        for _ in range(wanted + 1):
             self.lifeline.check()
             if self.stop.requested:
                 return
@@ -282,6 +288,7 @@ class Runner:
         if loaded is None or loaded.spectrometer != compiled.programs.spectrometer:
             self.roles.spectrometer.load(compiled.programs.spectrometer)
         self.roles.voltage_source.load(compiled.programs.source)
+        self.beam.set_light(compiled.block.exposure.light)
         if note := self.beam.set_plate(compiled.programs.plate_deg):
             self._log(f"block {compiled.block.index}: {compiled.block.fluence_uj_cm2:g} uJ/cm2, {note}")
         self._compiled, self._loaded = compiled, compiled.programs

@@ -8,6 +8,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, InstanceOf, SerializeAsAny
 
 from drivers.errors import Reason
@@ -27,6 +29,7 @@ from rig.config_file import (
 
 Mode = Literal["gated", "stepped", "auto"]
 BlockMode = Literal["gated", "stepped"]
+Light = Literal["pulses", "blocked", "cw", "none"]
 
 
 class State(IntEnum):
@@ -47,18 +50,42 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """How the frames of a block are taken.
+
+    Parameters
+    ----------
+    light    what reaches the film: the laser's pulses; nothing of pulses that are fired all the same ("blocked": the shutter
+             stays closed); continuous light; nothing at all ("none": the laser is not fired)
+    frame_s  time from one frame to the next (s), in which all pulses add up; None: one pulse per frame, exposed as the bench
+             says. The same in all blocks of a run, as the dark spectrum belongs to it.
+    """
+
+    light: Light = "pulses"
+    frame_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
-    """One finite hardware program; frames nearer than `settle_s` to a voltage edge are flagged."""
+    """One finite hardware program; frames nearer than `settle_s` to a voltage edge are flagged. Its shots are frames."""
 
     index: int
     stretches: tuple[Stretch, ...]
     settle_s: float
     fluence_uj_cm2: float
+    exposure: Exposure = Exposure()
 
     @property
     def shots(self) -> int:
         """Get the number of shots of data, all stretches together (lead-in and closing shots not counted)."""
         return sum(stretch.shots for stretch in self.stretches)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockResult:
+    """What a block has brought: its rows as they stand in the file, (n,) of rig.runfile.FRAME_DTYPE."""
+
+    rows: NDArray[np.void]
 
 
 class Measurement(Protocol):
@@ -67,15 +94,18 @@ class Measurement(Protocol):
     name: ClassVar[str]
 
     def check(self, rate_hz: float, where: Where = dotted) -> list[Reason]:
-        """List why the parameters do not fit a shot rate (Hz); `where` names keys, as `Sequence.where` does."""
+        """List why the parameters do not fit the laser's rate (Hz); `where` names keys, as `Sequence.where` does."""
         ...
 
     def max_shots(self, rate_hz: float) -> int:
         """Bound the shots of the whole run, in constant time and memory; what is priced and preallocated."""
         ...
 
-    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, object, None]:
-        """Yield a block, be sent its reduced result, yield the next or end."""
+    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, BlockResult | None, None]:
+        """Yield a block, be sent its result, yield the next or end.
+
+        Before a run the blocks are asked for without any result: then come as many and as strong ones as there can be.
+        """
         ...
 
 

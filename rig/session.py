@@ -38,7 +38,7 @@ from rig.instruments import (
 from rig.lifeline import GUARD_SUFFIX, Guarded, Lifeline, Unguarded
 from rig.measurements.catalogue import MEASUREMENTS as MEASUREMENTS
 from rig.measurements.catalogue import reduce_run
-from rig.provenance import now_label, program_texts, versions
+from rig.provenance import now_label, program_texts, timing, versions
 from rig.reduction import FrameReducer
 from rig.run_result import RunResult as RunResult
 from rig.runfile import RunFile, RunHeader, check_folder, open_run
@@ -314,7 +314,7 @@ class Session:
         outcome = runner.run(
             measurement.blocks(rate_hz, what.mode),
             lambda block: compile_block(block, what.mode, self.bench, known, sequence.where),
-            round(self.bench.spectrometer.integration_time_s * 1e9),
+            what.integration_ns,
         )
         return self._finish(what, runfile, outcome)
 
@@ -415,6 +415,7 @@ class Session:
             sequence_toml=sequence_toml,
             bench_toml=bench_toml,
             programs_json=json.dumps(program_texts(what.blocks)),
+            timing_json=json.dumps(timing(what.blocks[0])),
             identities_json=json.dumps({role: str(who) for role, who in opened.instruments.identities.items()}),
             versions_json=json.dumps(versions()),
             environment_json=self.bench.environment.model_dump_json(),

@@ -29,6 +29,8 @@ class ShotPattern:
     open_ns, close_ns     the exposure window
     ready_ns              the spectrometer can take its next trigger
     edge_ns, settled_ns   source's trigger edge and the end of its step; None in gated blocks
+    triggers              evenly spaced edges of the generator in one shot: the spectrometer, busy, sees the first one only
+    pulses                that reach the film in one shot, at `pulse_ns` and after it
     """
 
     period_ns: int
@@ -40,6 +42,18 @@ class ShotPattern:
     ready_ns: int
     edge_ns: int | None = None
     settled_ns: int | None = None
+    triggers: int = 1
+    pulses: int = 1
+
+    @property
+    def trigger_period_ns(self) -> int:
+        """Get the time from one edge of the generator to the next (ns)."""
+        return self.period_ns // self.triggers
+
+    @property
+    def last_pulse_ns(self) -> int:
+        """Get when the last pulse of a shot reaches the film (ns)."""
+        return self.pulse_ns + (self.triggers - 1) * self.trigger_period_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,7 @@ class Timeline:
 
     @property
     def shots(self) -> int:
-        """Get the number of laser shots, lead-ins and closing shots included."""
+        """Get the number of shots, lead-ins and closing shots included."""
         return sum(burst.shots for burst in self.bursts)
 
 
@@ -85,6 +99,8 @@ def shot_pattern(
     exposure_delay_ns: int,
     source_step_ns: int | None,
     laser_runs_free: bool = False,
+    triggers: int = 1,
+    pulses: int = 1,
 ) -> ShotPattern:
     """Place the triggers of one shot: the pulse in the middle of its window, the window after the source has settled.
 
@@ -92,6 +108,9 @@ def shot_pattern(
 
     Parameters
     ----------
+    period_ns          of the generator's edges
+    integration_ns     exposure around one pulse
+    triggers, pulses   edges in one shot, and how many pulses of them reach the film: the exposure lasts for all of them
     pulse_delay_ns     trigger edge at the laser to pulse at the film
     exposure_delay_ns  trigger edge at the spectrometer to the beginning of its exposure
     source_step_ns     time from the source's edge (at the start of the shot) to its settled level; None without an edge
@@ -99,16 +118,19 @@ def shot_pattern(
     earliest_ns = 0 if source_step_ns is None else source_step_ns
     open_ns = max(earliest_ns, pulse_delay_ns - integration_ns // 2, exposure_delay_ns)
     pulse_ns = pulse_delay_ns if laser_runs_free else open_ns + integration_ns // 2
+    close_ns = open_ns + integration_ns + (triggers - 1) * period_ns
     return ShotPattern(
-        period_ns=period_ns,
+        period_ns=period_ns * triggers,
         spectrometer_ns=open_ns - exposure_delay_ns,
         laser_ns=pulse_ns - pulse_delay_ns,
         pulse_ns=pulse_ns,
         open_ns=open_ns,
-        close_ns=open_ns + integration_ns,
-        ready_ns=open_ns + integration_ns + readout_ns,
+        close_ns=close_ns,
+        ready_ns=close_ns + readout_ns,
         edge_ns=None if source_step_ns is None else 0,
         settled_ns=source_step_ns,
+        triggers=triggers,
+        pulses=pulses,
     )
 
 
@@ -134,7 +156,8 @@ def check_pattern(pattern: ShotPattern, where: Where) -> list[Reason]:
             f"exposure and read-out take {(pattern.ready_ns - pattern.open_ns) / 1e3:g} us, the shot period is "
             f"{pattern.period_ns / 1e3:g} us: every second trigger would be missed",
         )
-    if not pattern.open_ns + PULSE_MARGIN_NS <= pattern.pulse_ns <= pattern.close_ns - PULSE_MARGIN_NS:
+    first_ns, last_ns = pattern.open_ns + PULSE_MARGIN_NS, pattern.close_ns - PULSE_MARGIN_NS
+    if not (first_ns <= pattern.pulse_ns and pattern.last_pulse_ns <= last_ns):
         refuse(
             "pulse-outside-window",
             _DELAY,

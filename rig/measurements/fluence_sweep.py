@@ -9,7 +9,7 @@ from pydantic import Field
 
 from drivers.errors import Reason
 from rig.config_file import ConfigModel, Contradiction, Where, dotted
-from rig.sequence import Block, BlockMode, State, Stretch
+from rig.sequence import Block, BlockMode, BlockResult, State, Stretch
 
 Order = Literal["up", "down", "both", "random"]
 
@@ -83,7 +83,7 @@ class FluenceSweep(ConfigModel):
         """Count the shots of the whole run at `rate_hz` (Hz), settling and rests included: exact, and reached."""
         return self._visits * self._shots(rate_hz) * (1 if self.voltage_v == 0 else 1 + self.rests)
 
-    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, object, None]:
+    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, BlockResult | None, None]:
         """Yield one block per visit; under voltage in gated blocks one for the rest at 0 V and one for the visit."""
         shots, index = self._shots(rate_hz), 0
         settle_s = 0.0 if self.voltage_v == 0 else self.settle_s  # without an edge there is nothing to settle

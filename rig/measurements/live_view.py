@@ -9,7 +9,7 @@ from pydantic import Field
 from drivers.errors import Reason
 from rig.compiler import BURST_GAP_S
 from rig.config_file import ConfigModel, Where, dotted
-from rig.sequence import Block, BlockMode, State, Stretch
+from rig.sequence import Block, BlockMode, BlockResult, State, Stretch
 
 REASON = "a live view is for looking at: nothing is concluded from it"
 
@@ -51,7 +51,7 @@ class LiveView(ConfigModel):
         """Count the shots of a live view that nobody stops, at `rate_hz` (Hz)."""
         return self.bursts(rate_hz) * self.shots_per_burst
 
-    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, object, None]:
+    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, BlockResult | None, None]:
         """Yield one block per burst, in either mode."""
         in_a_round = 1 if self.voltage_v == 0 else self.rests + 1
         settle_s = 0.0 if self.voltage_v == 0 else self.settle_s  # without an edge there is nothing to settle

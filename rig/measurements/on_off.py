@@ -7,7 +7,7 @@ from pydantic import Field
 
 from drivers.errors import CompileError, Reason
 from rig.config_file import ConfigModel, Contradiction, Where, dotted
-from rig.sequence import Block, BlockMode, State, Stretch
+from rig.sequence import Block, BlockMode, BlockResult, State, Stretch
 
 SHOT_TOLERANCE = 1e-6  # shots; far above the rounding of seconds times hertz, far below a shot
 
@@ -80,7 +80,7 @@ class OnOff(ConfigModel):
         """
         return self.cycles * sum(self._shots(rate_hz))
 
-    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, object, None]:
+    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, BlockResult | None, None]:
         """Yield one block per stretch (gated), or per cycle (stepped: a lost source edge costs one cycle).
 
         Raises

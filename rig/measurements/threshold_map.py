@@ -11,7 +11,7 @@ from pydantic import Field
 from drivers.errors import Reason
 from rig.config_file import ConfigModel, Contradiction, Where, dotted
 from rig.measurements.fluence_sweep import MOST_SHOTS, FluenceSweep, Visit
-from rig.sequence import Block, BlockMode
+from rig.sequence import Block, BlockMode, BlockResult
 
 
 class ThresholdMap(ConfigModel):
@@ -94,7 +94,7 @@ class ThresholdMap(ConfigModel):
         at_rest = sum(sweep.voltage_v == 0 for sweep in self.sweeps) * self.points
         return sum(sweep.max_shots(rate_hz) for sweep in self.sweeps) + at_rest * self._settling(rate_hz)
 
-    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, object, None]:
+    def blocks(self, rate_hz: float, mode: BlockMode) -> Generator[Block, BlockResult | None, None]:
         """Yield the blocks of one sweep after the other, numbered through; at 0 V a visit settles as long as elsewhere."""
         index = 0
         for number, sweep in enumerate(self.sweeps):
