@@ -69,6 +69,16 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("run", type=Path, metavar="RUN.h5")
     report.add_argument("--out", type=Path, metavar="DIR", help="folder (default: beside the run)")
 
+    paper = commands.add_parser("paper", help="measure every claim of the paper that the bench can; table, figures, page")
+    bench_options(paper)
+    paper.add_argument("--out", type=Path, default=Path("paper"), metavar="DIR", help="folder (default paper/)")
+    paper.add_argument("--sample", default="CsPbBr3", metavar="NAME", help="name of the film, as on its box")
+    paper.add_argument("--control", action="store_true", help="real bench: the PMMA control device is mounted, measure it")
+    paper.add_argument("--no-runs", action="store_true", help="measure nothing: page and table from the runs in DIR")
+    paper.add_argument("--seed", type=_seed, default=0, metavar="N", help="of a simulated bench's noise (default 0)")
+    paper.add_argument("--quiet", action="store_true", help="no progress, no tables; faults are still told")
+    paper.add_argument("--json", action="store_true", help="the last line is one JSON object; words go to stderr")
+
     export = commands.add_parser("export", help="traces and mean spectra of a run for other programs")
     export.add_argument("run", type=Path, metavar="RUN.h5")
     export.add_argument("--csv", action="store_true", required=True, help="as CSV, units in the header")
@@ -122,6 +132,13 @@ def parser() -> argparse.ArgumentParser:
     off = commands.add_parser("off", help="switch everything off, whoever left it on, and say what is confirmed")
     bench_options(off)
     off.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
+
+    unlock = commands.add_parser("unlock", help="list devices that broke down, or let one be used again, and keep why")
+    unlock.add_argument("device", nargs="?", metavar="DEVICE", help="sample name, or serial number of a simulated film")
+    unlock.add_argument("--why", default="", metavar="TEXT", help="what was seen when somebody looked at it; is kept")
+    unlock.add_argument("--simulated", action="store_true", help="a simulated one of that name")
+    unlock.add_argument("--state", type=Path, metavar="DIR", help="as of rig run (default: your own)")
+    unlock.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
 
     def which_engine(command: argparse.ArgumentParser) -> None:
         command.add_argument("--bench", type=Path, metavar="B", help="the engine of this bench file")
@@ -209,8 +226,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             commands_doctor,
             commands_engine,
             commands_off,
+            commands_paper,
             commands_report,
             commands_run,
+            commands_unlock,
         )
 
         more = (
@@ -219,8 +238,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             commands_doctor,
             commands_calibrate,
             commands_off,
+            commands_paper,
             commands_report,
             commands_analyze,
+            commands_unlock,
         )
         return commands.dispatch(options, {name: act for module in more for name, act in module.COMMANDS.items()})
     except KeyboardInterrupt:

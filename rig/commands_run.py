@@ -23,7 +23,7 @@ from rig.sequence import Sequence
 
 def run(options: argparse.Namespace, words: Console) -> int:
     """Run sequences in order, after all of them have been found possible; stop at the first fault."""
-    asked = _Asked()
+    asked = Asked()
     with told_to_stop(asked):
         session, planned = all_planned(options, options.sequences)
         session.reserve(what for _, what in planned)
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, words: Console) -> int:
         with hosted(engine) as channel:
             if channel.trouble and not options.quiet:
                 words.print(channel.trouble, markup=False)
-            ended, code = _run_all(engine, planned, options, words)
+            ended, code = run_all(engine, planned, options, words)
         if len(planned) > 1 and not options.quiet:
             words.print(_runs_table([sequence for sequence, _ in planned], ended, code))
         if engine.stopped and code == DONE and len(ended) == len(planned):
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, words: Console) -> int:
         return code
 
 
-class _Asked:
+class Asked:
     """A stop by signal: kept until there is an engine, then its."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class _Asked:
             engine.end(self.why)
 
 
-def _run_all(
+def run_all(
     engine: Engine, planned: list[tuple[Sequence, Plan]], options: argparse.Namespace, words: Console
 ) -> tuple[list[tuple[Ended, bool | None]], int]:
     """Run one after the other; return how each ended, whether it switched, and the exit code of the last."""

@@ -3,6 +3,7 @@
 Drawn through matplotlib's object interface: no pyplot, no global state, so it works in any process and thread.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -54,49 +55,64 @@ def waterfall(spectra: Frames, frames: int, dark: Floats, pixels: slice, max_row
     return np.concatenate(rows) - dark[pixels]
 
 
-def switching_figure(
-    *,
-    wavelength_nm: Floats,
-    time_s: Floats,
-    spectra: Frames,
-    dark: Floats,
-    hot: Mask,
-    trace_520: Floats,
-    trace_535: Floats,
-    state: NDArray[np.integer] | Mask,
-    missed: Mask,
-    means: MeanSpectra,
-    result: SwitchingResult,
-    run_id: str,
-    sample: str,
-    simulated: bool,
-) -> Figure:
-    """Draw a run of n >= 2 frames (arrays (n,) in time order, counts, seconds); save it with `figure.savefig`.
+@dataclass(frozen=True, slots=True, eq=False)
+class SwitchingPicture:
+    """What is drawn of a run of n >= 2 frames: arrays (n,) in time order, counts, seconds."""
+
+    wavelength_nm: Floats
+    time_s: Floats
+    spectra: Frames
+    dark: Floats
+    hot: Mask
+    trace_520: Floats
+    trace_535: Floats
+    state: NDArray[np.integer] | Mask
+    missed: Mask
+    means: MeanSpectra
+    result: SwitchingResult
+
+
+def draw_course(figure: Figure, image: Axes, traces: Axes, shown: SwitchingPicture) -> None:
+    """Draw emission against time (Fig. 2a) and below it, on the same axis, the traces (Fig. 2c).
 
     Traces show every frame, settling ones too; frames of missed pulses leave a gap and a mark at the foot of the panel.
     """
+    edges_s = _frame_edges(shown.time_s)
+    stretches = _on_stretches(np.asarray(shown.state) == 1, edges_s)
+    _draw_waterfall(figure, image, shown.wavelength_nm, edges_s, shown.spectra, shown.dark, shown.hot)
+    _draw_traces(traces, edges_s, (shown.trace_520, shown.trace_535), shown.missed, stretches)
+    image.broken_barh(stretches, (1.0, 0.035), transform=image.get_xaxis_transform(), color=ON_COLOUR, clip_on=False, lw=0)
+    image.tick_params(labelbottom=False)
+
+
+def draw_spectra(axes: Axes, shown: SwitchingPicture) -> None:
+    """Draw the mean spectra OFF and ON with their widths (Fig. 2b)."""
+    _draw_spectra(axes, shown.wavelength_nm, shown.means, shown.result)
+
+
+def switching_figure(shown: SwitchingPicture, *, run_id: str, sample: str, simulated: bool) -> Figure:
+    """Draw a run; save it with `figure.savefig`."""
     figure = Figure(figsize=(11.0, 6.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.75, 1.0), height_ratios=(1.0, 1.0))
     image, spectrum = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     traces, words = figure.add_subplot(grid[1, 0], sharex=image), figure.add_subplot(grid[1, 1])
-
-    edges_s = _frame_edges(time_s)
-    stretches = _on_stretches(np.asarray(state) == 1, edges_s)
-    _draw_waterfall(figure, image, wavelength_nm, edges_s, spectra, dark, hot)
-    _draw_spectra(spectrum, wavelength_nm, means, result)
-    _draw_traces(traces, edges_s, (trace_520, trace_535), missed, stretches)
-    image.broken_barh(stretches, (1.0, 0.035), transform=image.get_xaxis_transform(), color=ON_COLOUR, clip_on=False, lw=0)
-    image.tick_params(labelbottom=False)
-    _draw_words(words, result)
+    draw_course(figure, image, traces, shown)
+    draw_spectra(spectrum, shown)
+    _draw_words(words, shown.result)
     for letter, axes in zip("abc", (image, spectrum, traces), strict=True):
         axes.set_title(letter, loc="left", fontsize=11, fontweight="bold", pad=8)
     # a name may hold anything, dollar signs too
     figure.suptitle(f"Run {run_id}, sample {sample}", x=0.01, ha="left", fontsize=11, color=INK, parse_math=False)
     if simulated:
-        badge = {"boxstyle": "round,pad=0.3", "facecolor": "#B00020", "edgecolor": "none"}
-        figure.text(0.99, 0.985, "SIMULATED", ha="right", va="top", fontsize=12, weight="bold", color="white", bbox=badge)
+        draw_badge(figure)
     return figure
+
+
+def draw_badge(figure: Figure) -> None:
+    """Write SIMULATED into the corner."""
+    badge = {"boxstyle": "round,pad=0.3", "facecolor": "#B00020", "edgecolor": "none"}
+    figure.text(0.99, 0.985, "SIMULATED", ha="right", va="top", fontsize=12, weight="bold", color="white", bbox=badge)
 
 
 def _frame_edges(time_s: Floats) -> Floats:
@@ -127,7 +143,7 @@ def _draw_waterfall(
     bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=28, extend="max")
     bar.set_label("Counts per frame", fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    _dress(axes, "", "Wavelength (nm)")
+    dress(axes, "", "Wavelength (nm)")
 
 
 def _draw_spectra(axes: Axes, wavelength_nm: Floats, means: MeanSpectra, result: SwitchingResult) -> None:
@@ -151,7 +167,7 @@ def _draw_spectra(axes: Axes, wavelength_nm: Floats, means: MeanSpectra, result:
             axes.plot([middle - half, middle + half], [at_peak / 2] * 2, color=colour, lw=1.0, marker="|", ms=6)
     axes.set_xlim(axis_nm[0], axis_nm[-1])
     axes.set_ylim(-0.02 * highest, 1.3 * max(highest, 1.0))
-    _dress(axes, "Wavelength (nm)", "Mean counts per frame")
+    dress(axes, "Wavelength (nm)", "Mean counts per frame")
 
 
 def _half_maximum_middle(axis_nm: Floats, light: Floats, peak_nm: float, half_nm: float) -> float:
@@ -192,7 +208,7 @@ def _draw_traces(
     axes.legend(loc="upper right", fontsize=8, ncols=3, frameon=True, framealpha=0.9, edgecolor="none", borderpad=0.3)
     axes.set_xlim(edges_s[0], edges_s[-1])
     axes.set_ylim(*_limits(traces, missed))
-    _dress(axes, "Time (s)", "Counts per frame")
+    dress(axes, "Time (s)", "Counts per frame")
 
 
 def _limits(traces: tuple[Floats, Floats], missed: Mask) -> tuple[float, float]:
@@ -221,7 +237,8 @@ def _draw_words(axes: Axes, result: SwitchingResult) -> None:
     axes.text(0.02, 0.04, "± : 95 % intervals from batch means", fontsize=7.5, va="bottom", color="#666666")
 
 
-def _dress(axes: Axes, xlabel: str, ylabel: str) -> None:
+def dress(axes: Axes, xlabel: str, ylabel: str) -> None:
+    """Label the axes, take away what is no data."""
     axes.set_xlabel(xlabel, fontsize=9)
     axes.set_ylabel(ylabel, fontsize=9)
     axes.tick_params(labelsize=8, direction="out", length=3)

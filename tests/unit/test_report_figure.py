@@ -13,7 +13,7 @@ from test_analysis_synthetic import WAVELENGTH_NM, Film, Run, make_run
 
 from rig.analysis.statistics import Value
 from rig.analysis.switching import SwitchingResult, acceptance
-from rig.report.figure import switching_figure, waterfall
+from rig.report.figure import SwitchingPicture, switching_figure, waterfall
 from rig.report.summary import JSON_KEYS, ledger_table, outcome_text, results_json, results_table, value_text
 
 MISSED = (7, 130)
@@ -29,7 +29,7 @@ def run_and_result(switches: bool = True) -> tuple[Run, SwitchingResult]:
 def draw(simulated: bool = True, switches: bool = True) -> Figure:
     run, result = run_and_result(switches)
     at_520, at_535 = run.traces()
-    return switching_figure(
+    picture = SwitchingPicture(
         wavelength_nm=WAVELENGTH_NM,
         time_s=run.time_s,
         spectra=run.spectra,
@@ -41,10 +41,8 @@ def draw(simulated: bool = True, switches: bool = True) -> Figure:
         missed=~run.use,
         means=run.means(),
         result=result,
-        run_id="R-0042",
-        sample="CsPbBr3-07",
-        simulated=simulated,
     )
+    return switching_figure(picture, run_id="R-0042", sample="CsPbBr3-07", simulated=simulated)
 
 
 def words(figure: Figure) -> str:

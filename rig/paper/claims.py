@@ -1,0 +1,65 @@
+"""The claims of sections A, B and D: Qin et al., Nano Lett. 2021, 21, 7831, main text and captions (Figures 1, 2 and 4)."""
+
+from rig.paper.claim import Claim
+
+MODEL = "a statement about the material, not about a measurement of this bench"
+TRANSIENT = "needs pump-probe spectroscopy, which this bench has not"
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim("C01", "A", "band edge degeneracy of electrons and holes", "2", MODEL),
+    Claim("C02", "A", "excitations per nanocrystal for neutral gain", "> 1", TRANSIENT),
+    Claim("C03", "A", "a charged nanocrystal gives gain at the level of one exciton", "< 1", TRANSIENT),
+    Claim("C04", "A", "ITO / nanocrystals / ITO: a sound contact", "-"),
+    Claim("C05", "A", "switching voltage", "20 V dc"),
+    Claim("C06", "A", "switching is repeatable", "several cycles"),
+    Claim("C07", "A", "measured in ambient air", "ambient"),
+    Claim("C08", "A", "no significant degradation after several cycles", "about none"),
+    Claim("C09", "A", "emission is collected at the film's edge", "edge"),
+    Claim("C10", "A", "pump wavelength", "400 nm"),
+    Claim("C11", "A", "heating is minimised by synchronised, short bias", "small"),
+    Claim("C12", "A", "breakdown is more likely above 20 V", "increases", "destroys the film: never a part of this command"),
+    Claim("C13", "A", "the threshold is not optimised: loss at the interfaces", "above the literature", MODEL),
+    Claim("C14", "A", "charging is reversible: the light recovers without voltage", "full recovery"),
+    Claim("C15", "A", "double charging is insignificant", "about none", TRANSIENT),
+    Claim("C16", "B", "emission follows the voltage over several cycles", "ON/OFF"),
+    Claim("C17", "B", "centre of the OFF band", "520 nm"),
+    Claim("C18", "B", "width of the OFF band", "about 25 nm"),
+    Claim("C19", "B", "peak of the ON line", "535 nm"),
+    Claim("C20", "B", "width of the ON line", "< 4 nm"),
+    Claim("C21", "B", "the 520 nm band is suppressed when ON", "decreases"),
+    Claim("C22", "B", "the 535 nm light rises when ON", "increases"),
+    Claim("C23", "B", "40 uJ/cm2 is below the threshold OFF and above it ON", "32 < 40 < 68"),
+    Claim("C24", "B", "amplified emission appears above a fluence, 0 V", "appears"),
+    Claim("C25", "B", "amplified emission appears above a fluence, 20 V", "appears"),
+    Claim("C26", "B", "the line narrows at the threshold", "narrows"),
+    Claim("C27", "B", "threshold at 0 V", "68 uJ/cm2"),
+    Claim("C28", "B", "threshold at 20 V", "32 uJ/cm2"),
+    Claim("C29", "B", "reduction of the threshold", "> 50 % (52.9 %)"),
+    Claim("C30", "B", "the threshold falls monotonically with the voltage", "decreasing"),
+    Claim("C52", "D", "the weak pump is in the linear range", "2 nJ/cm2"),
+    Claim("C53", "D", "weak-pump light falls gradually with the voltage", "decreasing"),
+    Claim(
+        "C54",
+        "D",
+        "the decay becomes faster with the voltage",
+        "decreasing",
+        "needs a photon counter, which this bench has not",
+    ),
+    Claim("C55", "D", "intensity recovers", "reversible"),
+    Claim("C56", "D", "modulation frequency", "0.5 Hz"),
+    Claim("C57", "D", "integration time", "10 ms"),
+    Claim("C58", "D", "response time of the light", "< 100 ms"),
+    Claim("C59", "D", "a slow part: ions accumulate", "> 1 s"),
+    Claim("C60", "D", "the fast part dominates", "dominates"),
+    Claim("C61", "D", "a PMMA layer blocks injection: the control device", "about 20 nm"),
+    Claim("C62", "D", "the PMMA device does not respond to the voltage", "no change"),
+    Claim("C63", "D", "the Stark effect is not the cause", "small"),
+    Claim(
+        "C64",
+        "D",
+        "heating may change the light as well",
+        "possible",
+        "needs a thermometer at the film, which this bench has not",
+    ),
+)
+"""In the order of the list; C31 to C51 are transient absorption, C65 is about other work."""

@@ -1,0 +1,110 @@
+"""The page of a campaign: the table of claims, the figures, the runs it was made from. One HTML file that loads nothing."""
+
+import base64
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element
+
+from rig.paper.campaign import Collected
+from rig.paper.claim import Judged
+from rig.paper.claims import CLAIMS
+from rig.report.element import Content, document, element, foreign, pairs, table
+from rig.report.page import POLICY, Picture
+from rig.report.page_style import STYLE
+from rig.report.summary import value_text
+
+SECTIONS = {
+    "A": "A. Device, scenario, protocol",
+    "B": "B. Figure 2: switching of amplified emission",
+    "D": "D. Figure 4: weak-pump light, controls",
+}
+TONES = {"pass": "good", "fail": "bad", "not measured": "open"}
+COLUMNS = ("claim", "paper", "quantity", "this run", "rule", "verdict", "note")
+SOURCE = "Qin et al., Nano Lett. 2021, 21, 7831-7838"
+NOTE = (
+    "Numbers after ± are half the 95 % interval. Where the paper gives no number, the rule is ours and the note says so. "
+    "A claim with several rules has a line for each."
+)
+
+
+def paper_page(judged: Sequence[Judged], found: Collected, pictures: Sequence[Picture], undrawn: Sequence[str]) -> str:
+    """Write the page; `undrawn` says which figures could not be drawn and why."""
+    title = "The paper's claims, measured"
+    badge: list[Content] = [element("span", "SIMULATED", class_="simulated"), " "] if found.simulated else []
+    body = [
+        element("h1", *badge, title),
+        element("p", f"Claims of {SOURCE}, sections A, B and D.", class_="soft"),
+    ]
+    if found.simulated:
+        body.append(element("p", "No real instrument took part. Every number below is SIMULATED.", class_="notice"))
+    body += [element("p", summary(judged)), *(element("p", foreign(why), class_="notice") for why in found.troubles)]
+    for section, heading in SECTIONS.items():
+        ids = {claim.id for claim in CLAIMS if claim.section == section}
+        body += [element("h2", heading), _table([one for one in judged if one.claim in ids])]
+    body += [element("p", NOTE, class_="soft"), element("h2", "Figures"), *_figures(pictures, undrawn, found)]
+    body += [element("h2", "Runs"), _runs(found)]
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", f"{'SIMULATED: ' if found.simulated else ''}{title}"),
+        element("style", STYLE.replace("62rem", "80rem")),
+    )
+    return document(head, element("body", element("main", *body)))
+
+
+def summary(judged: Sequence[Judged]) -> str:
+    """Count the claims by their verdicts; one of several rules that fails fails its claim."""
+    outcomes: dict[str, str] = {}
+    for claim in dict.fromkeys(one.claim for one in judged):
+        mine = {one.outcome for one in judged if one.claim == claim}
+        outcomes[claim] = "fail" if "fail" in mine else "pass" if "pass" in mine else "not measured"
+    counts = {word: sum(outcome == word for outcome in outcomes.values()) for word in TONES}
+    failing = [claim for claim, outcome in outcomes.items() if outcome == "fail"]
+    named = f" ({', '.join(failing)})" if failing else ""
+    return (
+        f"Of {len(outcomes)} claims {counts['pass']} pass, {counts['fail']} fail{named}, "
+        f"{counts['not measured']} are not measured on this bench."
+    )
+
+
+def _table(judged: Sequence[Judged]) -> Element:
+    claims = {claim.id: claim for claim in CLAIMS}
+    rows: list[tuple[Content, ...]] = []
+    previous = ""
+    for one in judged:
+        claim, repeated = claims[one.claim], one.claim == previous
+        previous = one.claim
+        rows.append(
+            (
+                "" if repeated else f"{claim.id} {claim.statement}",
+                "" if repeated else claim.paper,
+                one.quantity,
+                value_text(one.value),
+                one.rule,
+                element("span", one.outcome, class_=TONES[one.outcome]),
+                foreign(one.note),
+            )
+        )
+    return table(COLUMNS, rows)
+
+
+def _figures(pictures: Sequence[Picture], undrawn: Sequence[str], found: Collected) -> list[Element]:
+    made: list[Element] = []
+    for picture in pictures:
+        caption = f"{'SIMULATED. ' if found.simulated else ''}{picture.caption} Files: {', '.join(picture.files)}."
+        source = f"data:image/png;base64,{base64.b64encode(picture.png).decode('ascii')}"
+        made.append(element("figure", element("img", src=source, alt=picture.caption), element("figcaption", caption)))
+    return made + [element("p", foreign(why), class_="notice") for why in undrawn]
+
+
+def _runs(found: Collected) -> Element:
+    if not found.records:
+        return element("p", "none")
+    rows: list[tuple[str, Content]] = []
+    for name, record in found.records.items():
+        header = record.run.header
+        words = f"{record.run.path.name}, sample {header.sample}, {header.device or 'real device'}, {header.wall_start_label}"
+        rows.append((name, foreign(words)))
+    return pairs(rows)
