@@ -15,6 +15,10 @@ from rig.paper.of_switching import of_switching
 SOURCES: Mapping[str, str] = {
     **dict.fromkeys(("C05", "C06", "C07", "C08", "C09", "C10", "C11"), "on_off"),
     **dict.fromkeys(("C16", "C17", "C18", "C19", "C20", "C21", "C22"), "on_off"),
+    "C04": "iv",
+    **dict.fromkeys(("C14", "C52", "C53", "C55"), "pl_vs_voltage"),
+    **dict.fromkeys(("C56", "C57", "C58", "C59", "C60"), "response"),
+    **dict.fromkeys(("C61", "C62", "C63"), "control"),
     **dict.fromkeys(("C23", "C24", "C25", "C26", "C27", "C28", "C29", "C30"), "threshold_map"),
 }
 """Claim: the measurement that judges it."""
