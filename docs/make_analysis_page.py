@@ -21,7 +21,7 @@ from threshold_population import (  # noqa: E402 - found only by the path above
 )
 
 from rig.analysis import threshold  # noqa: E402 - as above
-from rig.spectra_table import COARSEST_NM, NEEDED_NM, UNITS  # noqa: E402 - as above
+from rig.spectra_table import COARSEST_NM, NEEDED_NM, UNITS, USUAL_UJ_CM2  # noqa: E402 - as above
 
 TEXT = """# Analysis: the threshold
 
@@ -55,6 +55,27 @@ the energy meter and the area of the spot.
 | `threshold-uncertain` | the interval would be wider than ± {widest:g} % |
 | `not-a-number` | a fluence, a signal or an error is missing |
 
+A refusal names the best fit where there is one, never a threshold. A sweep whose run was ended by a fault has none either
+(`run-faulted`), whatever its points say: a film that breaks down changes before it is noticed.
+
+## Run files
+
+`rig analyze RUN.h5 [RUN.h5 ...]` analyses run files of any measurement anew: traces, saturation and results from the raw
+spectra and the dark spectrum, by this program's estimators. The stored traces and results take no part. It says whether they
+are the same to one part in 10^9, and which differ. They differ where the estimators or the file have changed. Runs that were
+stopped, ended by a fault, killed or recovered are analysed as far as they go; one that goes on is left alone.
+
+- `--out DIR`: results as JSON, traces and mean spectra as CSV, the figure.
+- `--json`: one object, `runs` in the order of the files. Each has `results`, `stored` ("same", "different" or "none"),
+  `differences`, `frames_differ`; one that cannot be analysed has `error` instead.
+
+Exit code 2: at least one file could not be analysed; the others are told all the same. That a sweep shows no threshold is a
+result, and said in its words.
+
+`rig analyze threshold RUN.h5` gives the threshold of a sweep, or of each sweep of a map, in the same words as for a table of
+spectra. A run without any threshold is refused here, with exit code 2. What a run file says itself, such as units, cannot be
+given as an option.
+
 ## Spectra of other software
 
 `rig analyze threshold spectra.csv` reads a text table: wavelengths in the first column, then one column of light per fluence,
@@ -72,7 +93,7 @@ not divide cells, a comma; lines that begin with #, %, // or ! are comments. The
 - `--figure PNG`, `--json`.
 
 What is wrong with a table is listed all at once, each with a code; nothing is skipped or filled in, and exit code 2 says that
-there is no result.
+there is no result. Fluences below {usual_lo:g} or above {usual_hi:g} uJ/cm2 are used and remarked: their unit may be another.
 
 ## Measured: bias and coverage
 
@@ -109,6 +130,8 @@ def page(films: int) -> Iterator[str]:
         nm_hi=NEEDED_NM[1],
         coarsest=COARSEST_NM,
         units=", ".join(UNITS),
+        usual_lo=USUAL_UJ_CM2[0],
+        usual_hi=USUAL_UJ_CM2[1],
         voltages=", ".join(f"{v:g}" for v in VOLTAGES_V),
     )
     tallies = population(films, lambda text: print(text, file=sys.stderr, flush=True))

@@ -45,9 +45,9 @@ interval, as far as it is statistical. To know when reading:
 - *prediction* marks what the paper gives no number for. The acceptance is then what the model was specified to give.
 - One deviation is meant. The gain under bias lasts near 203 ps, not 220 ps: spectra that force 220 ps make the trace at 537 nm
   rise after the pump.
-- A measured threshold lies 1 % (up to 2 %) below the film's own: the law that is fitted, the steady state of a laser, is not
-  the film's. The interval contains 0.8 % (1 sigma) for this. Errors of energy meter and spot area, 2 % and 5 %, come on top and
-  are the same at all voltages.
+- The law that is fitted for a threshold, the steady state of a laser, is not the film's. The interval contains 0.5 % (1 sigma)
+  for this; how far thresholds of many films lie off: [analysis](analysis.md). Errors of energy meter and spot area, 2 % and
+  5 %, come on top and are the same at all voltages.
 
 How many spectra per second can be rendered depends on the machine: `python benchmarks/film_rendering.py`.
 """

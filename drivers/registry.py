@@ -3,7 +3,7 @@
 import pkgutil
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from typing import Any, Literal, Protocol
@@ -17,8 +17,12 @@ from drivers.errors import ConfigError, Reason, WrongIdentity
 from drivers.link import Link, open_link
 from drivers.roles import Identity, Instrument
 
-Role = Literal["voltage_source", "laser_trigger", "spectrometer", "attenuator", "energy_meter", "shutter"]
-HAZARDS: tuple[Role, ...] = ("laser_trigger", "shutter", "voltage_source", "spectrometer")
+Role = Literal[
+    "voltage_source", "laser_trigger", "spectrometer", "attenuator", "energy_meter", "shutter", "cw_shutter", "filter_wheel"
+]
+KINDS: Mapping[str, Role] = {"cw_shutter": "shutter"}
+"""Roles that are played by the drivers of another: what stands in another beam is the same instrument."""
+HAZARDS: tuple[Role, ...] = ("laser_trigger", "shutter", "cw_shutter", "voltage_source", "spectrometer")
 """Roles that can be switched off or closed; light first: without pulses nothing is measured under a falling voltage."""
 
 
@@ -153,16 +157,17 @@ def entries() -> tuple[DriverEntry, ...]:
 
 
 def find(model: str, role: Role | None = None) -> DriverEntry:
-    """Return the driver of a model, in a role if one is named.
+    """Return the driver of a model, in a role if one is named: any of KINDS included, the entry is then that role's.
 
     Raises
     ------
     ConfigError  there is none; says which models there are
     """
-    candidates = [entry for entry in entries() if role in (None, entry.role)]
+    kind = None if role is None else KINDS.get(role, role)
+    candidates = [entry for entry in entries() if kind in (None, entry.role)]
     for entry in candidates:
         if entry.model == model:
-            return entry
+            return entry if role in (None, entry.role) else replace(entry, role=role)
     known = ", ".join(entry.model for entry in candidates) or "none"
     asked = model if role is None else f"{model} as {role.replace('_', ' ')}"
     raise ConfigError(

@@ -422,4 +422,33 @@ class Shutter(Protocol):
         ...
 
 
-Instrument = VoltageSource | LaserTrigger | Spectrometer | Attenuator | EnergyMeter | Shutter
+# --- filter wheel -------------------------------------------------------------------------------------------------
+
+
+class FilterWheel(Protocol):
+    """A wheel of filters, one of which stands in the beam; positions count from 1. What each lets through the bench says."""
+
+    positions: int  # of the whole wheel; known after prepare()
+
+    def identify(self) -> Identity:
+        """Ask the instrument who it is."""
+        ...
+
+    def prepare(self) -> None:
+        """Bring the wheel from any state to a known one: standing where it stands, turned by move_to() only."""
+        ...
+
+    def move_to(self, position: int) -> int:
+        """Turn to a position, and return the one read back when it stands there; one that stands there already stays."""
+        ...
+
+    def position(self) -> int:
+        """Ask where the wheel stands."""
+        ...
+
+    def errors(self) -> list[str]:
+        """Return errors the instrument has reported since the last call."""
+        ...
+
+
+Instrument = VoltageSource | LaserTrigger | Spectrometer | Attenuator | EnergyMeter | Shutter | FilterWheel

@@ -12,8 +12,9 @@ from gui.quantity_text import name_of
 from rig.bench import Bench
 from rig.cabling import Cable
 
-BEAM = ("laser", "attenuator", "shutter", "energy_meter", "film", "spectrometer")
+BEAM = ("laser", "attenuator", "shutter", "energy_meter", "filter_wheel", "film", "spectrometer")
 BELOW = ("laser_trigger", "voltage_source")
+ASIDE = "cw_shutter"  # below, too, but in a beam of its own
 STATE_COLOURS = {"idle": "good", "armed": "warning", "fault": "alarm", "in use": "text"}
 PADDING = 10.0
 BOX_PART, BOX_PX = 0.24, 58.0  # of the height, and at most
@@ -82,6 +83,9 @@ class BenchPicture(QWidget):
             above = found["laser" if name == "laser_trigger" else "film"]
             box = QRectF(above.left(), inner.bottom() - height, width + gap, height)
             found[name] = box
+        if ASIDE in self._bench.roles():
+            above = found["spectrometer"]
+            found[ASIDE] = QRectF(above.left() + gap, inner.bottom() - height, width - gap, height)
         return found
 
     def routes(self, boxes: Mapping[str, QRectF]) -> list[Route]:
@@ -113,6 +117,8 @@ class BenchPicture(QWidget):
         painter.fillRect(self.rect(), QColor(look.background))
         boxes = self.boxes(QRectF(self.rect()))
         self._paint_beam(painter, boxes)
+        if ASIDE in boxes:
+            self._paint_continuous(painter, boxes)
         lead = QPen(QColor(look.voltage), 2.0)
         painter.setPen(lead)
         film, source = boxes["film"], boxes["voltage_source"]
@@ -137,6 +143,12 @@ class BenchPicture(QWidget):
             painter.setPen(line)
             y = boxes[first].center().y()
             painter.drawLine(QPointF(boxes[first].right(), y), QPointF(boxes[second].left(), y))
+
+    def _paint_continuous(self, painter: QPainter, boxes: Mapping[str, QRectF]) -> None:
+        """The beam of the continuous light, onto the film."""
+        look, lit = theme.current(), self._states.get(ASIDE) in ("armed", "in use")
+        painter.setPen(QPen(QColor(look.current), 3.0) if lit else QPen(QColor(look.faint), 1.0, Qt.PenStyle.DotLine))
+        painter.drawLine(QPointF(boxes[ASIDE].left(), boxes[ASIDE].top()), boxes["film"].bottomRight())
 
     def _paint_cable(self, painter: QPainter, route: Route) -> None:
         look = theme.current()

@@ -24,7 +24,7 @@ TIPS = (
 ROW_MARGIN = 4  # pixels
 USUAL_CLAIMS = 10
 VERDICT = HEADINGS.index("verdict")
-_WORDS = {True: ("✓ pass", "good"), False: ("✗ FAIL", "alarm"), None: ("… too few cycles", "warning")}
+_WORDS = {True: ("✓", "good"), False: ("✗", "alarm"), None: ("…", "warning")}
 
 
 def interval_text(value: float | None, ci95: tuple[float, float] | None) -> str:
@@ -40,7 +40,7 @@ def claim_cells(verdict: Verdict) -> tuple[str, ...]:
     """Write one claim as the cells of its row."""
     measured = value_text(Value(verdict.value, verdict.ci95, verdict.unit))
     interval = interval_text(verdict.value, verdict.ci95)
-    word = _WORDS[verdict.passed][0]
+    word = f"{_WORDS[verdict.passed][0]} {verdict.word}"
     return verdict.claim, verdict.quantity, measured, interval, verdict.paper, verdict.rule, word
 
 

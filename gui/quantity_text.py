@@ -57,6 +57,7 @@ class Switch:
 SWITCHES: dict[HandQuantity, Switch] = {
     "output_on": Switch("Output", "ON", "Off", "is ON", "is off"),
     "open": Switch("Shutter", "OPEN", "Close", "is OPEN", "is closed"),
+    "cw_open": Switch("Shutter", "OPEN", "Close", "is OPEN", "is closed"),
 }
 
 
@@ -71,7 +72,7 @@ def value_text(value: float, unit: str) -> str:
         for prefix, factor in (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12)):
             if abs(value) >= factor:
                 return f"{value / factor:.4g} {prefix}{unit}"
-    return f"{value:.4g}{'' if unit == '°' else ' '}{unit}"
+    return f"{value:.4g}{'' if unit in ('', '°') else ' '}{unit}"
 
 
 def live_text(words: LiveWords) -> str:

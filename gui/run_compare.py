@@ -23,7 +23,7 @@ from rig.runfile import Flag, Run, open_run
 
 Floats = NDArray[np.float64]
 BINS = 1000
-HIDDEN = Flag.SATURATED | Flag.MISSED_PULSE | Flag.LEAD_IN
+HIDDEN = Flag.SATURATED | Flag.MISSED_PULSE | Flag.LEAD_IN | Flag.REFERENCE
 MAX_LINES = 2000
 MAX_LETTERS = 200_000
 TEST = (

@@ -35,7 +35,8 @@ SLICE_FRAMES = 128  # spectra read at a time
 COLUMN_ROWS = 65_536
 GROUPS = 20_000  # of frames per state, at most, that the numbers of a run are computed from while it goes on
 WATERFALL_NM = (522.0, 32.0)  # centre, half width
-HIDDEN = int(Flag.SATURATED | Flag.MISSED_PULSE | Flag.LEAD_IN)  # leave a gap: these frames show no light of a known pulse
+# leave a gap: these frames show no light of a known pulse
+HIDDEN = int(Flag.SATURATED | Flag.MISSED_PULSE | Flag.LEAD_IN | Flag.REFERENCE)
 BAD = int(Flag.SATURATED | Flag.MISSED_PULSE)
 USELESS = BAD | int(Flag.COMPLIANCE | Flag.UNASSIGNED)  # once the rows are final
 UNFINISHED = "unfinished"  # the ending of a run whose writer died, before it is recovered

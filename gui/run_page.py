@@ -33,6 +33,7 @@ from gui.run_views import RunViews
 from gui.run_words import RunFacts, place_words, run_words
 from gui.time_window import TimeWindow
 from rig.control import Begun, EngineStatus, RunProgress
+from rig.fluence_record import run_scale
 from rig.reduction import BANDS
 
 FRAME_MS = 33
@@ -341,7 +342,7 @@ class RunPage(QWidget):
     def _measured(self) -> tuple[float | None, int]:
         """Get the fluence by the energy meter (uJ/cm2), of its newest readings, and how many there are."""
         content = self.feed.content
-        scale = None if content is None or content.bench is None else content.bench.energy_scale()
+        scale = None if content is None or content.bench is None else run_scale(content.header, content.bench)
         if content is None or scale is None:
             return None, 0
         energy_uj = content.readings.energies.energy_uj

@@ -129,6 +129,7 @@ COLUMNS = (
     Column("ON/OFF", 7, _contrast, lambda f: f.contrast_535.value, "light at 535 nm, ON / OFF; the file's own result", True),
     Column("peak nm", 8, _peak, lambda f: f.on_peak_nm.value, "peak of the ON line (nm)", True),
     Column("FWHM nm", 9, _width, lambda f: f.on_fwhm_nm.value, "width of the ON line, as recorded (nm)", True),
+    Column("result", 28, lambda f: f.reason, lambda f: f.reason.casefold() or None, "threshold or line, or why there is none"),
     Column("shots", 13, shots_text, _shots, "shots with a frame / planned", True),
 )
 

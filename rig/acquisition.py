@@ -144,6 +144,7 @@ class Acquisition:
             self._clock.now_ns(),
             readings=readings,
             pulses=timeline.pattern.pulses,
+            reference=compiled.block.exposure.light == "blocked",
         )
         self.pending.append(frames)
         if stretch is not None:

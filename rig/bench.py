@@ -4,11 +4,26 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from drivers.errors import Reason
+from rig.bench_tables import (
+    Attenuator,
+    CwShutter,
+    EnergyMeter,
+    Environment,
+    FilterWheel,
+    Laser,
+    LaserTrigger,
+    LibraryName,
+    Pump,
+    Safety,
+    Shutter,
+    Spectrometer,
+    VoltageSource,
+)
 from rig.cabling import Cable, impossible_cables
 from rig.config_file import (
     ConfigModel,
@@ -20,7 +35,6 @@ from rig.config_file import (
     dotted,
     parse_document,
     read_document,
-    refusal,
     render_toml,
 )
 from rig.fluence import Malus
@@ -29,188 +43,21 @@ from rig.monitor import Monitor, twice_monitored
 
 BREAKDOWN_VOLTAGE_V = 20.0  # above it the film is more likely to break down. Source: Nano Lett. 2021, 21, 7831 (claim C12)
 
+OPEN_POSITION = 1  # of a filter wheel: nothing in the beam
 CALIBRATION_AGREES = 1.5  # factor between a calibration and what was entered by hand; beyond it something has changed
-
-# --- names ----------------------------------------------------------------------------------------------------------
-
-# Source: VPP-4.3 resource grammar, the interfaces this rig uses; host names and IPv4 only
-_HOST = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-_ID = r"::(?:0x[0-9A-F]+|\d+)"
-_RESOURCES = {
-    "GPIB0::24::INSTR": r"GPIB\d*::(?:[0-9]|[12]\d|30)(?:::\d{1,2})?(?:::INSTR)?",
-    "TCPIP::192.0.2.20::5025::SOCKET": rf"TCPIP\d*::{_HOST}::(?P<port>\d{{1,5}})::SOCKET",
-    "TCPIP::192.0.2.20::INSTR": rf"TCPIP\d*::{_HOST}(?:::[A-Za-z][\w,]*)?::INSTR",
-    "ASRL3::INSTR": r"ASRL(?!:)\S+?(?:::INSTR)?",
-    "USB0::0x05E6::0x2450::04412345::INSTR": rf"USB\d*{_ID}{_ID}::(?!INSTR|RAW)[^:\s]+(?:::\d+)?(?:::(?:INSTR|RAW))?",
-}
-
-
-def _resource(text: str) -> str:
-    matches = (re.fullmatch(pattern, text, re.ASCII | re.IGNORECASE) for pattern in _RESOURCES.values())
-    match = next((found for found in matches if found), None)
-    if match is None or not 1 <= int(match.groupdict().get("port") or 1) <= 65535:
-        raise refusal("resource-malformed", f"{text[:60]!r} is no VISA resource name, such as {' or '.join(_RESOURCES)}")
-    return text
-
-
-def _visa_library(text: str) -> str:
-    if text not in ("@py", "@ivi") and (not text.strip() or text.startswith("@")):
-        raise refusal("wrong-choice", f'{text[:60]!r} is neither "@py", "@ivi" nor the path of a VISA library')
-    return text
-
-
-def _model(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text):
-        raise refusal("model-malformed", f'{text[:60]!r} is no model name, such as "keithley-2400"')
-    return text
-
-
-ResourceName = Annotated[str, Field(max_length=200), AfterValidator(_resource)]
-ModelName = Annotated[str, Field(max_length=60), AfterValidator(_model)]
-Note = Annotated[str, Field(max_length=300)]
-
-# --- tables ---------------------------------------------------------------------------------------------------------
-# The windows catch wrong units and slips of the pen; what an instrument can do is its driver's knowledge.
-
-
-class Laser(ConfigModel):
-    """The pump laser."""
-
-    trigger: Literal["slave", "master"] = Field(
-        description="slave: every pulse is fired by the laser trigger; master: it never stops, a shutter lets pulses through"
-    )
-    pulse_delay_s: float = Field(
-        ge=0, le=0.1, description="trigger edge at the laser (master: edge at its sync output) to pulse at the film (s)"
-    )
-    rate_hz: float | None = Field(default=None, ge=0.1, le=1e4, description="master only: pulses per second (Hz)")
-    clock_ppm: float | None = Field(default=None, ge=0, le=1e4, description="master only: how far off its clock may be (1e-6)")
-
-    @property
-    def runs_free(self) -> bool:
-        """Get whether the laser is its own master clock."""
-        return self.trigger == "master"
-
-
-class Pump(ConfigModel):
-    """The pump light at the film."""
-
-    fluence_uj_cm2: float = Field(
-        ge=1e-4, le=1e4, description="fluence at the film, with an attenuator that of its fully open state (uJ/cm2)"
-    )
-    spot_area_cm2: float = Field(ge=1e-8, le=1.0, description="area of the pumped spot (cm2)")
-    spot_area_uncertainty: float = Field(
-        default=0.05, ge=0, le=1, description="of the area, relative, 1 sigma; 0.05 is assumed until measured"
-    )
-    source: Note = Field(description="where these numbers come from")
-
-
-class Limits(ConfigModel):
-    """What the source may do to the film; checked in the compiler, the driver and where it can in the instrument."""
-
-    voltage_v: tuple[Annotated[float, Field(ge=-210, le=210)], Annotated[float, Field(ge=-210, le=210)]] = Field(
-        description="lowest and highest voltage (V)"
-    )
-    current_a: float = Field(ge=1e-9, le=0.1, description="current at which the source limits, its compliance (A)")
-    step_v: float = Field(ge=1e-3, le=420, description="largest change of voltage in one edge (V)")
-    on_time_s: float = Field(ge=1e-3, le=1e5, description="longest time with the voltage on, without a break (s)")
-    duty: float = Field(gt=0, le=1, description="largest fraction of time with the voltage on")
-    breakdown_accepted: bool = Field(default=False, description="allow limits beyond 20 V, where films break down")
-
-
-class VoltageSource(ConfigModel):
-    """The instrument across the film."""
-
-    model: ModelName
-    resource: ResourceName
-    limits: Limits
-
-
-class LaserTrigger(ConfigModel):
-    """The delay generator."""
-
-    model: ModelName
-    resource: ResourceName
-    rate_hz: float = Field(ge=0.1, le=1e4, description="shots per second (Hz)")
-    clock_ppm: float = Field(
-        default=25.0, ge=0, le=1e3, description="how far off its clock may be (1e-6); 25 is assumed until measured"
-    )
-
-
-class Spectrometer(ConfigModel):
-    """The spectrometer at the film's edge."""
-
-    model: ModelName
-    resource: ResourceName
-    integration_time_s: float = Field(ge=1e-6, le=10, description="exposure per shot (s)")
-    trigger_delay_s: float = Field(default=0.0, ge=0, le=0.1, description="trigger edge to begin of exposure (s)")
-    electrons_per_count: float = Field(default=3.0, ge=0.01, le=1e4, description="for shot noise; 3.0 is assumed, not measured")
-    psf_nm: float = Field(default=1.0, ge=0.01, le=100, description="width (FWHM) of a sharp line (nm); 1.0 is assumed")
-
-
-class Attenuator(ConfigModel):
-    """The half-wave plate before the polariser that attenuates the pump; what its angles mean is entered or calibrated."""
-
-    model: ModelName
-    resource: ResourceName
-    zero_deg: float | None = Field(default=None, ge=0, lt=360, description="angle of the plate that lets most through (deg)")
-    extinction: float | None = Field(default=None, ge=0, lt=1, description="the least it lets through, as a part of the most")
-    calibration: Note | None = Field(
-        default=None, description="file of `rig calibrate fluence`, beside this one; goes before what is entered"
-    )
-
-
-class EnergyMeter(ConfigModel):
-    """The pulse energy meter at the pick-off."""
-
-    model: ModelName
-    resource: ResourceName
-    wavelength_nm: float = Field(default=400.0, ge=150, le=12_000, description="of the pump (nm)")
-    pickoff_ratio: float = Field(
-        default=1.0, ge=1e-6, le=1e6, description="energy at the film / energy at the meter; 1 is assumed until measured"
-    )
-    pickoff_uncertainty: float = Field(
-        default=0.02, ge=0, le=1, description="of that ratio, relative, 1 sigma; 0.02 is assumed"
-    )
-    gain_uncertainty: float = Field(
-        default=0.05, ge=0, le=1, description="of the meter, relative, 1 sigma, as its certificate says; 0.05 is assumed"
-    )
-
-
-class Shutter(ConfigModel):
-    """What lets the pump beam through or not."""
-
-    model: ModelName
-    resource: ResourceName
-
-
-class CwShutter(ConfigModel):
-    """What lets the weak continuous light (lamp, diode laser) onto the film or not."""
-
-    model: ModelName
-    resource: ResourceName
-    wavelength_nm: float = Field(default=405.0, ge=150, le=12_000, description="of that light (nm); 405 is assumed")
-
-
-class Safety(ConfigModel):
-    """What watches over a run."""
-
-    guard_silence_s: float = Field(
-        default=2.0, ge=0.5, le=60, description="the guard switches everything off when the run hangs for so long (s)"
-    )
-
-
-class Environment(ConfigModel):
-    """What surrounds the film; recorded as given."""
-
-    temperature_c: float | None = Field(default=None, ge=-50, le=100, description="air temperature (degC)")
-    humidity_percent: float | None = Field(default=None, ge=0, le=100, description="relative humidity (%)")
-    operator: Note | None = Field(default=None, description="who")
-    note: Note | None = Field(default=None, description="anything else")
-
 
 # --- roles ----------------------------------------------------------------------------------------------------------
 
-ROLES = ("laser_trigger", "voltage_source", "spectrometer", "shutter", "attenuator", "energy_meter")
+ROLES = (
+    "laser_trigger",
+    "voltage_source",
+    "spectrometer",
+    "shutter",
+    "attenuator",
+    "energy_meter",
+    "cw_shutter",
+    "filter_wheel",
+)
 OPTIONAL_ROLES = ROLES[3:]
 
 # --- bench ----------------------------------------------------------------------------------------------------------
@@ -219,9 +66,7 @@ OPTIONAL_ROLES = ROLES[3:]
 class Bench(ConfigModel):
     """Instruments by role, limits, cables and environment."""
 
-    visa_library: Annotated[str, Field(max_length=300), AfterValidator(_visa_library)] = Field(
-        default="@py", description='"@py", "@ivi", or the path of a VISA library'
-    )
+    visa_library: LibraryName = Field(default="@py", description='"@py", "@ivi", or the path of a VISA library')
     simulated: bool = Field(default=False, description="the resources are served by `rig sim serve`; runs are marked SIMULATED")
     laser: Laser
     pump: Pump
@@ -232,12 +77,14 @@ class Bench(ConfigModel):
     energy_meter: EnergyMeter | None = None
     shutter: Shutter | None = None
     cw_shutter: CwShutter | None = None
+    filter_wheel: FilterWheel | None = None
     cables: tuple[Cable, ...] = Field(default=(), alias="cable", description="one [[cable]] each")
     safety: Safety = Safety()
     monitors: tuple[Monitor, ...] = Field(default=(), alias="monitor", description="one [[monitor]] each")
     environment: Environment = Environment()
     _document: Document | None = None
     _calibration: FluenceCalibration | None = None
+    _filter: int = OPEN_POSITION
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep the file this came from, when there is one."""
@@ -298,6 +145,29 @@ class Bench(ConfigModel):
             message = f"its fluence with the attenuator open is {ratio:.3g} times pump.fluence_uj_cm2: one of the two is wrong"
             yield Reason("calibration-disagrees", self.where(loc), message)
 
+    def behind_filter(self, position: int) -> "Bench":
+        """Return the bench with its filter wheel at a position, which every fluence of it then goes through.
+
+        Raises
+        ------
+        ValueError  the wheel has no such filter, or there is no wheel
+        """
+        if self.filter_wheel is None or not 1 <= position <= len(self.filter_wheel.transmission):
+            raise ValueError(f"this bench has no filter at position {position}")
+        behind = self.model_copy()
+        behind._filter = position  # noqa: SLF001 - one of its own
+        return behind
+
+    @property
+    def filter_position(self) -> int | None:
+        """Get the position of the filter wheel, 1 (open) unless a run has chosen another; None without a wheel."""
+        return None if self.filter_wheel is None else self._filter
+
+    @property
+    def filter_transmission(self) -> float:
+        """Get what the filter in the beam lets through, by what is entered (0 to 1)."""
+        return 1.0 if self.filter_wheel is None else self.filter_wheel.transmission[self._filter - 1]
+
     def fluence_law(self) -> Malus | None:
         """Get the fluence at the film (uJ/cm2) against the plate's angle; None when nobody knows what its angles mean.
 
@@ -307,22 +177,25 @@ class Bench(ConfigModel):
         """
         calibration, plate = self.calibration(), self.attenuator
         if calibration is not None:
-            return calibration.law.scaled(calibration.pickoff_ratio / calibration.spot_area_cm2)
+            return calibration.law.scaled(calibration.pickoff_ratio / calibration.spot_area_cm2 * self.filter_transmission)
         if plate is None or plate.zero_deg is None or plate.extinction is None:
             return None
-        return Malus(self.pump.fluence_uj_cm2, plate.zero_deg, plate.extinction)
+        return Malus(self.pump.fluence_uj_cm2 * self.filter_transmission, plate.zero_deg, plate.extinction)
 
     def energy_scale(self) -> EnergyScale | None:
         """Get what makes fluence of the energy meter's readings, None without a meter."""
-        meter, pump = self.energy_meter, self.pump
+        meter, pump, wheel = self.energy_meter, self.pump, self.filter_wheel
         if meter is None:
             return None
+        filtered = wheel is not None and self._filter != OPEN_POSITION
         return EnergyScale(
             meter.pickoff_ratio,
             pump.spot_area_cm2,
             pump.spot_area_uncertainty,
             meter.gain_uncertainty,
             meter.pickoff_uncertainty,
+            self.filter_transmission,
+            wheel.transmission_uncertainty if wheel is not None and filtered else 0.0,
         )
 
     def description(self) -> dict[str, Any]:
@@ -350,6 +223,7 @@ class Bench(ConfigModel):
         yield from twice_monitored(self.monitors)
         yield from self._impossible_clock()
         yield from self._half_known()
+        yield from self._wheel_without_hole()
         yield from self._shared_resources()
         yield from self._resources_elsewhere()
 
@@ -384,6 +258,12 @@ class Bench(ConfigModel):
             known, missing = ("zero_deg", "extinction") if plate.extinction is None else ("extinction", "zero_deg")
             message = f"{known} is entered and {missing} is not: an angle needs both (or a calibration)"
             yield Contradiction("attenuator-half-known", ("attenuator", known), message)
+
+    def _wheel_without_hole(self) -> Iterator[Contradiction]:
+        wheel = self.filter_wheel
+        if wheel is not None and wheel.transmission[0] != 1:
+            message = f"position 1 lets {wheel.transmission[0]:g} through, but it has to be open: 1.0"
+            yield Contradiction("filter-wheel-not-open", ("filter_wheel", "transmission"), message)
 
     def _shared_resources(self) -> Iterator[Contradiction]:
         owners: dict[str, str] = {}

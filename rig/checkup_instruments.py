@@ -7,15 +7,15 @@ from functools import partial
 import numpy as np
 
 from drivers.errors import RigError
-from drivers.registry import Role
+from drivers.registry import KINDS, Role
 from rig.checkup import Check, Finding, Situation, Status
 from rig.connections import Connections
 
 LATENCY_QUERIES = 100
 BARS = "▁▂▃▄▅▆▇█"
 BINS = 12
-WITH_INTERLOCK: tuple[Role, ...] = ("voltage_source", "shutter")
-WITH_OUTPUT: tuple[Role, ...] = ("voltage_source", "laser_trigger", "spectrometer", "shutter")
+WITH_INTERLOCK: tuple[Role, ...] = ("voltage_source", "shutter", "cw_shutter")
+WITH_OUTPUT: tuple[Role, ...] = ("voltage_source", "laser_trigger", "spectrometer", "shutter", "cw_shutter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _output(role: Role, situation: Situation) -> Finding:
         return Finding("ok", f"{answer.detail}; {waiting} spectra wait", details={**details, "spectra_waiting": waiting})
     if answer.safe:
         return Finding("ok", answer.detail, details=details)
-    if role != "shutter":
+    if KINDS.get(role, role) != "shutter":
         situation.in_use[role] = f"{role.replace('_', ' ')}: {answer.detail}"
     return Finding(
         "warn",

@@ -15,6 +15,9 @@ PLUG_INS = {
     "sim": "the simulated bench: films and their histories; the bench as servers for other programs",
 }
 
+RUN_FILES = "runs"  # what `rig analyze` analyses when its first word names no estimator
+ESTIMATORS = (RUN_FILES, "threshold")
+
 FLUENCE_UNITS = ("nJ/cm2", "uJ/cm2", "mJ/cm2", "J/cm2", "uJ/m2", "mJ/m2", "J/m2")
 
 
@@ -84,10 +87,22 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--csv", action="store_true", required=True, help="as CSV, units in the header")
     export.add_argument("--out", type=Path, metavar="DIR", help="folder (default: beside the run)")
 
-    analyze = commands.add_parser("analyze", help="the estimators of a run, on spectra that other software exported")
-    estimators = analyze.add_subparsers(dest="estimator", required=True, metavar="ESTIMATOR")
+    analyze = commands.add_parser(
+        "analyze",
+        usage="rig analyze [-h] RUN.h5 [RUN.h5 ...] [--out DIR] [--json]\n       rig analyze threshold [-h] SPECTRA ...",
+        help="run files anew from their raw spectra, or spectra that other software exported",
+    )
+    estimators = analyze.add_subparsers(
+        dest="estimator", required=True, metavar="RUN.h5 or ESTIMATOR", prog=f"{top.prog} analyze"
+    )
+    runs = estimators.add_parser(RUN_FILES, prog="rig analyze", help="run files: rig analyze RUN.h5 is enough")
+    runs.add_argument("runs", type=Path, nargs="+", metavar="RUN.h5")
+    runs.add_argument("--out", type=Path, metavar="DIR", help="write results, traces and figure there")
+    runs.add_argument("--json", action="store_true", help="one JSON object to stdout; words go to stderr")
     threshold = estimators.add_parser("threshold", help="threshold of amplified emission from spectra at many fluences")
-    threshold.add_argument("spectra", type=Path, metavar="SPECTRA", help="CSV or TSV: wavelengths, one column per fluence")
+    threshold.add_argument(
+        "spectra", type=Path, metavar="SPECTRA", help="CSV or TSV (wavelengths, one column per fluence), or the file of a run"
+    )
     threshold.add_argument("--fluences", type=Path, metavar="F", help="table of fluences, when the header has none")
     threshold.add_argument("--unit", choices=FLUENCE_UNITS, help="of fluences that stand without one")
     threshold.add_argument("--any-order", action="store_true", help="fluences were measured up and down; sort them")
@@ -95,7 +110,6 @@ def parser() -> argparse.ArgumentParser:
     threshold.add_argument(
         "--fluence-error",
         type=_percent,
-        default=0.5,
         metavar="PERCENT",
         help="1-sigma error of each fluence for itself, as of few or noisy pulses (default 0.5)",
     )
@@ -191,6 +205,12 @@ def _plug_in(name: str, words: Sequence[str]) -> int:
         return commands.tell(error, argparse.Namespace(command=name, json="--json" in words))
 
 
+def _complete(words: list[str]) -> list[str]:
+    """Put in the word that `rig analyze RUN.h5` leaves out."""
+    short = words[:1] == ["analyze"] and words[1:2] and words[1] not in (*ESTIMATORS, "-h", "--help")
+    return [words[0], RUN_FILES, *words[1:]] if short else words
+
+
 def _percent(text: str) -> float:
     percent = float(text)
     if not 0 <= percent <= 20:
@@ -215,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     plug_in = bool(words[:1]) and words[0] in PLUG_INS
-    options = argparse.Namespace() if plug_in else parser().parse_args(words)
+    options = argparse.Namespace() if plug_in else parser().parse_args(_complete(words))
     try:
         if plug_in:
             return _plug_in(words[0], words[1:])

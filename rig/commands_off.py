@@ -21,6 +21,7 @@ _STYLES = {Confirmation.CONFIRMED: "green", Confirmation.SENT: "bold yellow"}
 BY_HAND = {
     "laser_trigger": "switch the delay generator off at its mains switch",
     "shutter": "close the laser's own shutter, or block the beam",
+    "cw_shutter": "switch the continuous light off, or block it",
     "voltage_source": "switch the output off at the source's front panel",
     "spectrometer": "nothing is dangerous about it",
 }

@@ -16,10 +16,13 @@ from rig.compiler import Plan
 from rig.engine import Engine
 from rig.engine_host import hosted
 from rig.measurements.map_record import MapRecord
+from rig.measurements.pl_record import PlRecord
+from rig.measurements.response_record import ResponseRecord
 from rig.measurements.switching_record import SwitchingRecord
 from rig.paper.campaign import CONTROL_VARIANT, Collected, Device, collect, steps
 from rig.paper.claim import Judged
 from rig.paper.figure_2 import figure_2
+from rig.paper.figure_4 import figure_4
 from rig.paper.paper_page import paper_page, summary
 from rig.paper.verdicts import as_json, verdicts
 from rig.report.findings import Drawing
@@ -34,6 +37,10 @@ CAPTION_2 = (
     "Figure 2. a Emission against time (orange bar: voltage on). b Mean spectra OFF and ON. c Light at 520 and 535 nm. "
     "d, e Mean spectra against pump fluence without and with the highest voltage; inset: line width, and the threshold. "
     "f Threshold against voltage, 95 % intervals."
+)
+CAPTION_4 = (
+    "Figure 4. a Mean spectra of weakly pumped light by voltage, with the light that is left of that at 0 V (95 %). b Light "
+    "under a square wave of the voltage (shaded: voltage on); inset: all edges of each kind laid over each other."
 )
 
 
@@ -132,7 +139,13 @@ def _drawings(found: Collected) -> list[Drawing]:
     switching, thresholds = found.records.get("on_off"), found.records.get("threshold_map")
     a_to_c = switching if isinstance(switching, SwitchingRecord) else None
     d_to_f = thresholds if isinstance(thresholds, MapRecord) else None
-    return [Drawing("figure_2", CAPTION_2, lambda: figure_2(a_to_c, d_to_f, simulated=found.simulated))]
+    ladder, response = found.records.get("pl_vs_voltage"), found.records.get("response")
+    a = ladder if isinstance(ladder, PlRecord) else None
+    b = response if isinstance(response, ResponseRecord) else None
+    return [
+        Drawing("figure_2", CAPTION_2, lambda: figure_2(a_to_c, d_to_f, simulated=found.simulated)),
+        Drawing("figure_4", CAPTION_4, lambda: figure_4(a, b, simulated=found.simulated)),
+    ]
 
 
 COMMANDS: dict[str, Command] = {"paper": paper}

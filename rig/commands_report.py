@@ -10,11 +10,23 @@ from drivers.errors import RecordError, RigError
 from rig.bench import parse_bench
 from rig.commands import Command
 from rig.config_file import parse_document
+from rig.measurements.control import Control
+from rig.measurements.control_findings import ControlFindings
+from rig.measurements.control_record import reduce_control
 from rig.measurements.fluence_sweep import FluenceSweep
+from rig.measurements.iv import Iv
+from rig.measurements.iv_findings import IvFindings
+from rig.measurements.iv_record import reduce_iv
 from rig.measurements.live_view import LiveView
 from rig.measurements.map_findings import MapFindings
 from rig.measurements.map_record import reduce_map
 from rig.measurements.on_off import OnOff
+from rig.measurements.pl_findings import PlFindings
+from rig.measurements.pl_record import reduce_pl
+from rig.measurements.pl_vs_voltage import PlVsVoltage
+from rig.measurements.response import Response
+from rig.measurements.response_findings import ResponseFindings
+from rig.measurements.response_record import reduce_response
 from rig.measurements.sweep_findings import SweepFindings
 from rig.measurements.sweep_record import reduce_sweep
 from rig.measurements.switching_findings import SwitchingFindings
@@ -86,11 +98,35 @@ def _map(path: Path) -> Findings:
     return MapFindings(reduce_map(run, parse_bench(parse_document(run.header.bench_toml, path))))
 
 
+def _iv(path: Path) -> Findings:
+    run = open_run(path)
+    return IvFindings(reduce_iv(run, parse_bench(parse_document(run.header.bench_toml, path))))
+
+
+def _pl(path: Path) -> Findings:
+    run = open_run(path)
+    return PlFindings(reduce_pl(run, parse_bench(parse_document(run.header.bench_toml, path))))
+
+
+def _control(path: Path) -> Findings:
+    run = open_run(path)
+    return ControlFindings(reduce_control(run, parse_bench(parse_document(run.header.bench_toml, path))))
+
+
+def _response(path: Path) -> Findings:
+    run = open_run(path)
+    return ResponseFindings(reduce_response(run, parse_bench(parse_document(run.header.bench_toml, path))))
+
+
 FINDINGS: dict[str, Callable[[Path], Findings]] = {
     OnOff.name: _switching,
     LiveView.name: _switching,
     FluenceSweep.name: _sweep,
     ThresholdMap.name: _map,
+    Iv.name: _iv,
+    PlVsVoltage.name: _pl,
+    Control.name: _control,
+    Response.name: _response,
 }
 
 

@@ -15,7 +15,7 @@ from rig.compiler import Plan
 from rig.control import Ended
 from rig.engine import Engine
 from rig.engine_host import hosted
-from rig.measurements.switching_record import without_result
+from rig.measurements.catalogue import without_record
 from rig.run_state import CTRL_C, DONE, STOPPED
 from rig.run_view import RunView
 from rig.sequence import Sequence
@@ -89,7 +89,8 @@ def run_all(
             view.close()
         if view.ended is None:
             raise RuntimeError("a run ended that nobody was told of")
-        results = without_result(view.note) if view.record is None else view.record.as_json()
+        unread = without_record(sequence.measurement, view.note)
+        results = unread if view.record is None else view.record.as_json()
         ended.append((view.ended, results.get("switched")))
         if options.json:
             said: dict[str, Any] = {} if view.ended.error is None else {"error": view.ended.error.model_dump(mode="json")}

@@ -1,6 +1,6 @@
 """From a block and a bench to one program per instrument, or every reason why not. Pure: nothing is opened, nothing moves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -15,10 +15,11 @@ from drivers.roles import (
     SourceProgram,
 )
 from rig.bench import Bench, Cable
+from rig.bias_checks import check_bias, check_levels, duty
 from rig.config_file import Loc, Where, dotted
 from rig.frame_pattern import FIRED, SOURCE_GUARD_NS, check_exposure, frame_pattern
-from rig.pump_program import check_drift, check_fluence, plate_deg
-from rig.sequence import Block, BlockMode, Measurement, Mode, Stretch
+from rig.pump_program import Filter, check_drift, check_fluence, filter_of, plate_deg, weakening
+from rig.sequence import Block, BlockMode, Measurement, Mode
 from rig.timeline import (
     ShotPattern,
     Timeline,
@@ -26,7 +27,6 @@ from rig.timeline import (
     gated_bursts,
     on_time_s,
     stepped_bursts,
-    swing_v,
 )
 
 TRIGGER_WIDTH_NS = 20_000  # both ends of the 2400's trigger link want >= 10 us (from memory, unverified); twice that
@@ -55,12 +55,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """What each role is loaded with for one block; `plate_deg` is the attenuator's angle (deg), None without one."""
+    """What each role is loaded with for one block; `plate_deg` is the attenuator's angle (deg), None without one.
+
+    `filter` is what stands in the filter wheel's beam, the same in all blocks of a run; None without a wheel.
+    """
 
     source: SourceProgram
     trigger: BurstProgram
     spectrometer: ExposureProgram
     plate_deg: float | None = None
+    filter: Filter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,12 @@ class Plan:
     price: Price
     planned_shots: int
     frame_capacity: int
+
+    @property
+    def filter_position(self) -> int | None:
+        """Get where the filter wheel stands in the whole run; None without one."""
+        at = self.blocks[0].programs.filter
+        return None if at is None else at.position
 
     @property
     def integration_ns(self) -> int:
@@ -156,7 +166,13 @@ def _plan(measurement: Measurement, mode: Mode, bench: Bench, facts: Facts, wher
         raise CompileError("The sequence does not fit this bench.", tuple(reasons), next_step="change what the reasons name")
     why = "asked for by the sequence"
     chosen: BlockMode = "gated" if mode == "auto" else mode
-    if mode == "auto":
+    because: str = getattr(measurement, "gated_because", "")  # of a measurement for which stepped blocks are of no use
+    if because and mode == "stepped":
+        reason = Reason("gated-only", where(("mode",)), f"this measurement needs gated blocks: {because}")
+        raise CompileError("The sequence cannot run in stepped blocks.", (reason,), next_step='use mode = "gated" or "auto"')
+    if because:
+        why = because
+    elif mode == "auto":
         blocks, against = _compile_all(measurement, "stepped", bench, facts, where)
         if not against:
             return _priced("stepped", "the bench has the cable and the compiler has proved the program", blocks, bench, facts)
@@ -193,10 +209,14 @@ def _compile_all(
     compiled: list[Compiled] = []
     rate_hz = bench.laser_trigger.rate_hz
     left = measurement.max_shots(rate_hz)
+    blocks: list[Block] = []
     for block in measurement.blocks(rate_hz, mode):
         left -= block.shots
         if left < 0 or block.shots < 1:  # a generator that never ends is found out, too
-            return (), [*found, _untrue(measurement, block, rate_hz, where)]
+            return (), [_untrue(measurement, block, rate_hz, where)]
+        blocks.append(block)
+    bench = weakening(blocks, bench)
+    for block in blocks:
         one, reasons = _try_block(block, mode, bench, facts, where)
         found.update(dict.fromkeys(reasons))
         compiled.append(one)
@@ -220,7 +240,10 @@ def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where:
     period_ns, fired = pattern.period_ns, block.exposure.light in FIRED
     reasons = _check_models(bench, facts) if mode == "stepped" else []
     reasons += check_exposure(block.exposure, bench, where)
-    reasons += [*check_pattern(pattern, bench.where), *_check_levels(block, period_ns, bench, facts, where)]
+    reasons += [
+        *check_pattern(pattern, bench.where),
+        *check_levels(block.stretches, period_ns, bench, where, bipolar=facts.source_bipolar),
+    ]
     reasons += [*_check_connectors(bench, facts), *(check_fluence(block, bench, where) if fired else [])]
     if not facts.integration_min_ns <= pattern.close_ns - pattern.open_ns <= facts.integration_max_ns:
         asked = block.exposure.frame_s is not None
@@ -275,6 +298,7 @@ def _try_block(block: Block, mode: BlockMode, bench: Bench, facts: Facts, where:
         ),
         spectrometer=ExposureProgram(pattern.close_ns - pattern.open_ns, "external_edge"),
         plate_deg=plate_deg(block, bench) if fired else None,
+        filter=filter_of(bench),
     )
     return Compiled(block, mode, timeline, programs), reasons
 
@@ -374,77 +398,18 @@ def _step_cable(bench: Bench, facts: Facts) -> tuple[Cable | None, list[Reason]]
     return cable, []
 
 
-def _check_levels(block: Block, period_ns: int, bench: Bench, facts: Facts, where: Where) -> list[Reason]:
-    limits = bench.voltage_source.limits
-    low_v, high_v = limits.voltage_v
-    reasons: list[Reason] = []
-    for stretch in block.stretches:
-        if not low_v <= stretch.voltage_v <= high_v:
-            reasons.append(
-                Reason(
-                    "voltage-above-limit",
-                    where(("parameters", f"voltage_{stretch.state.name.lower()}_v")),
-                    f"{stretch.voltage_v:g} V is outside the {low_v:g} to {high_v:g} V of voltage_source.limits.voltage_v",
-                )
-            )
-        if not (facts.source_bipolar or stretch.voltage_v >= 0):
-            reasons.append(
-                Reason(
-                    "voltage-negative",
-                    where(("parameters", f"voltage_{stretch.state.name.lower()}_v")),
-                    f"{stretch.voltage_v:g} V is below 0 V, the lowest level of {bench.voltage_source.model}",
-                )
-            )
-        if not on_time_s(stretch, period_ns) <= limits.on_time_s:
-            reasons.append(
-                Reason(
-                    "on-time-above-limit",
-                    where(("parameters", f"{stretch.state.name.lower()}_time_s")),
-                    f"{on_time_s(stretch, period_ns):g} s under voltage, voltage_source.limits.on_time_s allows "
-                    f"{limits.on_time_s:g} s",
-                )
-            )
-    return reasons
-
-
 def _check_whole_run(compiled: list[Compiled], bench: Bench, where: Where) -> list[Reason]:
-    limits = bench.voltage_source.limits
-    stretches = tuple(stretch for one in compiled for stretch in one.block.stretches)
-    reasons: list[Reason] = []
-    if not swing_v(stretches) <= limits.step_v:
-        reasons.append(
-            Reason(
-                "step-above-limit",
-                where(("parameters",)),
-                f"a step of {swing_v(stretches):g} V, voltage_source.limits.step_v allows {limits.step_v:g} V",
-            )
-        )
+    reasons = check_bias([one.timeline for one in compiled], BURST_GAP_S, bench, where)
     exposures = {one.programs.spectrometer.integration_time_ns for one in compiled}
     if len(exposures) > 1:
         message = f"exposures of {len(exposures)} lengths in one run, which has one dark spectrum: a defect of the measurement"
         reasons.append(Reason("exposures-differ", where(("parameters",)), message))
-    duty = _duty(stretches)
-    if not duty <= limits.duty:
-        reasons.append(
-            Reason(
-                "duty-above-limit",
-                where(("parameters",)),
-                f"voltage is on for {100 * duty:.4g} % of the time, "
-                f"voltage_source.limits.duty allows {100 * limits.duty:.4g} %",
-            )
-        )
     return reasons
 
 
 def frame_bytes(facts: Facts) -> int:
     """Price one frame in the file (bytes)."""
     return 2 * facts.pixels + ROW_BYTES
-
-
-def _duty(stretches: Sequence[Stretch]) -> float:
-    """Fraction of the shots under voltage; a quotient of whole numbers, so that a limit can be reached."""
-    on = sum(stretch.shots for stretch in stretches if stretch.voltage_v != 0)
-    return on / sum(stretch.shots for stretch in stretches)
 
 
 def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Bench, facts: Facts) -> Plan:
@@ -474,7 +439,7 @@ def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Benc
             for one in blocks
             for stretch in one.block.stretches
         ),
-        on_duty=_duty(stretches),
+        on_duty=duty(stretches),
         heating_max_k=FILM_HEATING_K_W * max(abs(stretch.voltage_v) for stretch in stretches) * limits.current_a,
     )
     return Plan(mode, why, blocks, price, planned, capacity)

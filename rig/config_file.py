@@ -227,7 +227,7 @@ def read_document(path: Path) -> Document:
 
 
 def render_toml(values: Mapping[str, Any]) -> str:
-    """Write plain values (text, numbers, bools, lists, tables) as TOML; reading it gives the same values."""
+    """Write plain values (text, numbers, bools, lists, tables) as TOML; reading it gives the same values. None is left out."""
     return "\n".join(_rendered(values, ""))
 
 
@@ -239,7 +239,7 @@ def _rendered(table: Mapping[str, Any], header: str) -> Iterator[str]:
         return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key)
 
     for key, value in table.items():
-        if not isinstance(value, dict) and not is_tables(value):
+        if value is not None and not isinstance(value, dict) and not is_tables(value):
             yield f"{name(key)} = {_literal(value)}"
     for key, value in table.items():
         if isinstance(value, dict):

@@ -36,9 +36,11 @@ def _told_shortly(value: Any) -> Any:
     return short(value) if isinstance(value, str) else value
 
 
-RoleName = Literal["voltage_source", "laser_trigger", "spectrometer", "attenuator", "energy_meter", "shutter"]
+RoleName = Literal[
+    "voltage_source", "laser_trigger", "spectrometer", "attenuator", "energy_meter", "shutter", "cw_shutter", "filter_wheel"
+]
 InstrumentState = Literal["not connected", "idle", "armed", "fault"]
-HandQuantity = Literal["voltage_v", "output_on", "integration_time_s", "rate_hz", "open", "fluence_uj_cm2"]
+HandQuantity = Literal["voltage_v", "output_on", "integration_time_s", "rate_hz", "open", "cw_open", "fluence_uj_cm2"]
 Name = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, Field(max_length=MAX_WORDS)]
 Count = Annotated[int, Field(ge=0)]

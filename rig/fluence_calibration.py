@@ -109,16 +109,26 @@ class EnergyScale:
     spot_area_uncertainty: float
     gain_uncertainty: float
     pickoff_uncertainty: float
+    filter_transmission: float = 1.0
+    filter_uncertainty: float = 0.0
 
     @property
     def uj_cm2_per_uj(self) -> float:
         """Get the fluence (uJ/cm2) per energy at the meter (uJ)."""
-        return self.pickoff_ratio / self.spot_area_cm2
+        return self.pickoff_ratio / self.spot_area_cm2 * self.filter_transmission
 
     @property
     def relative(self) -> float:
         """Get the systematic uncertainty of every fluence, relative (1 sigma)."""
-        return quadrature([self.spot_area_uncertainty, self.gain_uncertainty, self.pickoff_uncertainty])
+        parts = [self.spot_area_uncertainty, self.gain_uncertainty, self.pickoff_uncertainty, self.filter_uncertainty]
+        return quadrature(parts)
+
+    def parts_text(self) -> str:
+        """Say of what it is made: "area 5 %, meter 2 %, pick-off 0 %", and the filter if there is one."""
+        parts = {"area": self.spot_area_uncertainty, "meter": self.gain_uncertainty, "pick-off": self.pickoff_uncertainty}
+        if self.filter_transmission != 1:
+            parts[f"filter {self.filter_transmission:g}"] = self.filter_uncertainty
+        return ", ".join(f"{name} {100 * part:g} %" for name, part in parts.items())
 
 
 def fluence_at(calibration: FluenceCalibration, scale: EnergyScale, angle_deg: float) -> Uncertain:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from rig.bench import Bench
 from rig.fluence_calibration import EnergyScale
-from rig.runfile import Run
+from rig.runfile import Run, RunHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,8 @@ class FluenceRecord:
         scale, shots = self.scale, f"; {self.per_shot} frames with their own" if self.per_shot else ""
         return (
             f"fluence: {self.mean_uj_cm2:.4g}{error} ± {_rounded(self.systematic_uj_cm2 or 0.0)} uJ/cm2{wanted}; "
-            f"{self.readings} readings{shots}\n         ({'standard error, ' if error else ''}systematic: area "
-            f"{100 * scale.spot_area_uncertainty:g} %, meter {100 * scale.gain_uncertainty:g} %, "
-            f"pick-off {100 * scale.pickoff_uncertainty:g} %)"
+            f"{self.readings} readings{shots}\n         ({'standard error, ' if error else ''}systematic: "
+            f"{scale.parts_text()})"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -75,14 +75,23 @@ class FluenceRecord:
         }
 
 
-def fluence_record(run: Run, bench: Bench) -> FluenceRecord | None:
-    """Reduce the readings of a run; None when its bench has no energy meter."""
-    scale = bench.energy_scale()
+def run_scale(header: RunHeader, bench: Bench) -> EnergyScale | None:
+    """Get what makes fluence of the energy meter's readings in a run, behind the filter of that run; None without a meter."""
+    position = json.loads(header.timing_json or "{}").get("filter_position")
+    return (bench if position is None else bench.behind_filter(position)).energy_scale()
+
+
+def fluence_record(run: Run, bench: Bench, asked: Mapping[int, float] | None = None) -> FluenceRecord | None:
+    """Reduce the readings of a run; None when its bench has no energy meter.
+
+    `asked` is the fluence of each block (uJ/cm2) where the run chose it itself; else the programs in the file say it.
+    """
+    scale = run_scale(run.header, bench)
     if scale is None:
         return None
     energies, frames = run.energies, run.column("block")
     fluences = energies["energy_uj"] * scale.uj_cm2_per_uj
-    asked = _asked(run)
+    asked = _asked(run) if asked is None else asked
     blocks = [
         BlockFluence(block, asked.get(block), *_mean(fluences[energies["block"] == block]))
         for block in sorted({*map(int, np.unique(frames)), *map(int, np.unique(energies["block"]))})

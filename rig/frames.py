@@ -18,7 +18,7 @@ from rig.timeline import Burst
 SPARE_FRAMES = 64
 SETTLING_DARK = 0.1  # of the stretch's median light
 LIT_SIGMAS = 10.0  # a dark frame this far from the others, in total counts, has caught a stray pulse
-FLAGS_TOLD = ("settling", "saturated", "missed_pulse", "compliance", "monitor", "dark_shift")
+FLAGS_TOLD = ("settling", "saturated", "missed_pulse", "compliance", "monitor", "dark_shift", "reference")
 DARK_SIGMAS = 6.0  # what is closer than this to the dark frames, in their own scatter, shows no light
 
 
@@ -84,6 +84,7 @@ class BurstFrames:
     cut             stopped before its end
     passive         no reading after the frames is needed: nothing in a film can pull a source off 0 V
     pulses          that reach the film in each frame
+    reference       the pulses are kept from the film: no data of either state, and nothing to settle
     """
 
     burst: Burst
@@ -96,6 +97,7 @@ class BurstFrames:
     cut: bool = False
     passive: bool = False
     pulses: int = 1
+    reference: bool = False
     readings: list[Reading] = field(default_factory=list[Reading])
     energies: list[EnergyReading] = field(default_factory=list[EnergyReading])
     _rows: NDArray[np.void] = field(init=False)
@@ -184,7 +186,9 @@ class BurstFrames:
             rows["cycle"][certain] = stretch.cycle
             rows["state"][certain] = int(stretch.state)
             rows["planned_voltage_v"][data] = stretch.voltage_v
-            rows["flags"][data & (shot < settle_shots)] |= int(Flag.SETTLING)
+            settling = np.zeros(len(rows), bool) if self.reference else data & (shot < settle_shots)
+            rows["flags"][settling] |= int(Flag.SETTLING)
+            rows["flags"][data & self.reference] |= int(Flag.REFERENCE)
             light = self._light[: self._used][data]
             missed = self._no_pulse(light, shot[data] < settle_shots, dark_noise)
             rows["flags"][np.flatnonzero(data)[missed]] |= int(Flag.MISSED_PULSE)

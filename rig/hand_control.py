@@ -30,6 +30,7 @@ ROUND_S = 0.5
 LONGEST_SLICE_S = 5.0  # of simulated time made up for at once: this computer may have slept
 PULSE_S = 0.1  # an energy meter is waited for, where pulses can come at rest
 WHERE = "by hand"
+SHUTTERS = ("shutter", "cw_shutter")
 
 
 @dataclass(slots=True)
@@ -180,7 +181,7 @@ class HandControl:
             raise refused_by_hand(wish, reasons)
         wanted = self._settings.changed(wish.quantity, wish.value)
         switches_on = (wanted.level_v != 0 and wanted.level_v != self._settings.level_v) or (
-            wish.value == 1 and wish.quantity in ("open", "output_on")
+            wish.value == 1 and wish.quantity in ("open", "cw_open", "output_on")
         )
         if switches_on:
             self._see_nothing_against(wish)
@@ -206,6 +207,8 @@ class HandControl:
                 self._load_trigger(self._open, wanted)
             case "open":
                 self._move_shutter(wanted)
+            case "cw_open":
+                self._move_cw_shutter(wanted)
             case "fluence_uj_cm2":
                 law = self._bench.fluence_law()
                 if law is None:
@@ -242,6 +245,14 @@ class HandControl:
             self._beam.open()
         else:
             self._beam.close()
+
+    def _move_cw_shutter(self, wanted: HandSettings) -> None:
+        shutter = self._by_role["cw_shutter"]
+        self._settings = self._settings.changed("cw_open", 1.0)  # as above
+        if wanted.cw_open:
+            shutter.open()
+        else:
+            shutter.close()
 
     def _load_trigger(self, opened: Opened, wanted: HandSettings) -> None:
         program = trigger_program(wanted, self._bench, cast(Facts, self._facts))
@@ -304,12 +315,15 @@ class HandControl:
             found = instrument.read_safe()
             known.detail = found.detail
             _demand_off(role.replace("_", " "), found)
-        elif role == "shutter":
-            found = SafeReadback(False, "open") if settings.open else instrument.read_safe()
+        elif role in SHUTTERS:
+            is_open = settings.open if role == "shutter" else settings.cw_open
+            found = SafeReadback(False, "open") if is_open else instrument.read_safe()
             known.detail = found.detail
             told["closed"] = float(found.safe)
         elif role == "attenuator":
             told["angle_deg"] = instrument.angle_deg()
+        elif role == "filter_wheel":
+            told["position"] = float(instrument.position())
         elif role == "energy_meter" and settings.open and self._beam.runs_free:
             pulse = instrument.measure(PULSE_S)
             told |= {} if pulse is None else {"pulse_energy_uj": pulse.energy_uj}
@@ -369,7 +383,7 @@ class HandControl:
             return "fault"
         if not self.connected:
             return "not connected"
-        lit = role == "shutter" and known.live.get("closed", (1.0, 0))[0] == 0.0
+        lit = role in SHUTTERS and known.live.get("closed", (1.0, 0))[0] == 0.0
         return "armed" if lit or (role == "voltage_source" and self._settings.output_on) else "idle"
 
     # --- parts

@@ -7,7 +7,8 @@ from math import isfinite
 from drivers.clock import Clock
 from drivers.errors import CompileError, Reason
 from drivers.roles import BurstProgram
-from rig.bench import Bench, Limits
+from rig.bench import Bench
+from rig.bench_tables import Limits
 from rig.compiler import Compiled, Facts, compile_block
 from rig.config_file import Loc, check
 from rig.control import SetByHand, SettingWords
@@ -19,9 +20,10 @@ SETTABLE: Mapping[RoleName, tuple[HandQuantity, ...]] = {
     "laser_trigger": ("rate_hz",),
     "spectrometer": ("integration_time_s",),
     "shutter": ("open",),
+    "cw_shutter": ("cw_open",),
     "attenuator": ("fluence_uj_cm2",),
 }
-BITS: tuple[HandQuantity, ...] = ("output_on", "open")
+BITS: tuple[HandQuantity, ...] = ("output_on", "open", "cw_open")
 RATE_HZ = (0.1, 1e4)  # of a bench file; what fits the exposure is found out by the compiler
 
 
@@ -34,6 +36,7 @@ class HandSettings:
     voltage_v: float = 0.0
     output_on: bool = False
     open: bool = False
+    cw_open: bool = False
     fluence_uj_cm2: float | None = None
 
     @classmethod
@@ -49,7 +52,7 @@ class HandSettings:
     @property
     def anything_on(self) -> bool:
         """Get whether a voltage or light may reach the film."""
-        return self.output_on or self.open
+        return self.output_on or self.open or self.cw_open
 
     def changed(self, quantity: HandQuantity, value: float) -> "HandSettings":
         """Return them with one that is another."""
@@ -134,6 +137,7 @@ def settings_of(role: RoleName, now: HandSettings, bench: Bench, facts: Facts) -
         "voltage_v": (now.voltage_v, low_v if facts.source_bipolar else 0.0, high_v),
         "output_on": (float(now.output_on), 0.0, 1.0),
         "open": (float(now.open), 0.0, 1.0),
+        "cw_open": (float(now.cw_open), 0.0, 1.0),
         "integration_time_s": (
             now.integration_time_s,
             facts.integration_min_ns * 1e-9,

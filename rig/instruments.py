@@ -22,7 +22,8 @@ from drivers.roles import (
 )
 from rig.bench import Bench
 from rig.bench_watch import QUEUES, BenchWatch, rules, untold
-from rig.compiler import Facts
+from rig.compiler import Facts, Plan
+from rig.contact_check import ContactCheck
 from rig.energy_watch import EnergyWatch
 from rig.interlocks import Interlocks
 from rig.pump_beam import PumpBeam
@@ -58,11 +59,19 @@ class Instruments:
             got.get("attenuator"),
             got.get("energy_meter"),
             got.get("shutter"),
+            got.get("cw_shutter"),
         )
 
     def beam(self, bench: Bench) -> PumpBeam:
-        """Get what stands in the pump beam."""
-        return PumpBeam(self.by_role.get("attenuator"), self.by_role.get("shutter"), runs_free=bench.laser.runs_free)
+        """Get what stands in the beams."""
+        got = self.by_role
+        return PumpBeam(
+            got.get("attenuator"),
+            got.get("shutter"),
+            runs_free=bench.laser.runs_free,
+            cw_shutter=got.get("cw_shutter"),
+            filter_wheel=got.get("filter_wheel"),
+        )
 
     def safe_ones(self) -> dict[str, SafeInstrument]:
         """Get those that can be switched off or closed, by role."""
@@ -114,11 +123,12 @@ def open_instruments(
 
 
 def prepare(opened: Instruments, bench: Bench, beam: PumpBeam) -> tuple[SpectrometerInfo, EnergyMeterInfo | None]:
-    """Bring all instruments of a run into a known state, what makes light first: no pulse, shutter closed, output off."""
+    """Bring all instruments of a run into a known state, what makes light first: no pulse, shutters closed, output off."""
     roles, limits = opened.roles(), bench.voltage_source.limits
     roles.laser_trigger.prepare()
     beam.prepare_shutters()
     roles.voltage_source.prepare(SourceLimits(*limits.voltage_v, limits.current_a))
+    beam.prepare_filter(bench.filter_position)
     beam.prepare_plate()
     meter = prepare_meter(opened, bench)
     return roles.spectrometer.prepare(), meter
@@ -149,6 +159,15 @@ def bench_watch(opened: Instruments, bench: Bench, clock: Clock) -> BenchWatch:
     queues = {role: by_role[role] for role in QUEUES if role in by_role}
     ratio = 1.0 if bench.energy_meter is None else bench.energy_meter.pickoff_ratio
     return BenchWatch(Interlocks(rules(bench, by_role)), clock, tellers, queues, ratio)
+
+
+def contact_check(opened: Instruments, bench: Bench, what: Plan, clock: Clock) -> ContactCheck | None:
+    """Make what looks at the contact before a run; None for one that applies no voltage."""
+    if not any(stretch.voltage_v != 0 for one in what.blocks for stretch in one.block.stretches):
+        return None
+    section = bench.voltage_source
+    limits = SourceLimits(*section.limits.voltage_v, section.limits.current_a)
+    return ContactCheck(opened.by_role["voltage_source"], limits, clock, section.contact_check)
 
 
 def serials(opened: Instruments, info: EnergyMeterInfo | None) -> dict[str, str]:

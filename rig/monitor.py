@@ -18,7 +18,7 @@ QuantityName = Literal[
     "interlock_closed",
     "over_temperature",
 ]
-Teller = Literal["voltage_source", "spectrometer", "shutter", "energy_meter", "spectra"]
+Teller = Literal["voltage_source", "spectrometer", "shutter", "cw_shutter", "energy_meter", "spectra"]
 Policy = Literal["stop", "note"]
 StateName = Literal["on", "off", "any"]
 
@@ -48,7 +48,7 @@ QUANTITIES: dict[QuantityName, Quantity] = {
     "drift_520": Quantity((0.0, 100.0), ("spectra",)),
     "drift_535": Quantity((0.0, 100.0), ("spectra",)),
     "board_temperature_c": Quantity((-50.0, 150.0), ("spectrometer",), asked=True),
-    "interlock_closed": Quantity((0.0, 1.0), ("voltage_source", "shutter"), asked=True, healthy=1.0),
+    "interlock_closed": Quantity((0.0, 1.0), ("voltage_source", "shutter", "cw_shutter"), asked=True, healthy=1.0),
     "over_temperature": Quantity((0.0, 1.0), ("voltage_source",), asked=True, healthy=0.0),
 }
 assert tuple(QUANTITIES) == get_args(QuantityName)  # noqa: S101 - two spellings of one list, one for the type checker

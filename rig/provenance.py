@@ -15,21 +15,32 @@ PROGRAMS_AT_MOST = 100
 CORRECTED = timedelta(days=1)  # a wall clock that goes back by less has jumped; by more it was wrong before
 
 
-def program_texts(blocks: Sequence[Compiled]) -> list[dict[str, str]]:
-    """What each instrument is loaded with, one line each, per block; of the first hundred blocks."""
-    return [_program_text(one) for one in blocks[:PROGRAMS_AT_MOST]]
+def program_texts(blocks: Sequence[Compiled], *, chooses_fluence: bool = False) -> list[dict[str, str]]:
+    """What each instrument is loaded with, one line each, per block; of the first hundred blocks.
+
+    Nothing of the pump where the run chooses its fluences itself: those of the plan are only the strongest there can be.
+    """
+    return [_program_text(one, chooses_fluence=chooses_fluence) for one in blocks[:PROGRAMS_AT_MOST]]
 
 
-def _program_text(one: Compiled) -> dict[str, str]:
+def _program_text(one: Compiled, *, chooses_fluence: bool) -> dict[str, str]:
     programs = one.programs
     texts = {"source": str(programs.source), "trigger": str(programs.trigger), "spectrometer": str(programs.spectrometer)}
+    if chooses_fluence:
+        return texts
     texts["fluence_uj_cm2"] = repr(one.block.fluence_uj_cm2)
     return texts if programs.plate_deg is None else {**texts, "plate_deg": repr(programs.plate_deg)}
 
 
 def timing(first: Compiled) -> dict[str, object]:
-    """How every frame of a run is taken: light, and times from the start of a shot (ns); `first` is its first block."""
-    return {"light": first.block.exposure.light, **asdict(first.timeline.pattern)}
+    """How every frame of a run is taken: light, and times from the start of a shot (ns); `first` is its first block.
+
+    On a bench with a filter wheel also where that stands, and what it lets through.
+    """
+    found: dict[str, object] = {"light": first.block.exposure.light, **asdict(first.timeline.pattern)}
+    if (at := first.programs.filter) is not None:
+        found |= {"filter_position": at.position, "filter_transmission": at.transmission}
+    return found
 
 
 class _WallClock:

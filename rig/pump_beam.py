@@ -1,6 +1,7 @@
 """What stands in the beams during a run: the plate that sets the fluence, the shutters of pulses and of continuous light."""
 
-from drivers.roles import Attenuator, Shutter
+from drivers.errors import InstrumentError
+from drivers.roles import Attenuator, FilterWheel, Shutter
 from rig.sequence import Light
 
 
@@ -15,6 +16,7 @@ class PumpBeam:
     attenuator, shutter  None where the bench has none
     runs_free            whether the laser is its own clock, so that only the shutter keeps its pulses away
     cw_shutter           that of the continuous light; None where the bench has none
+    filter_wheel         after the energy meter's pick-off; None where the bench has none
     """
 
     def __init__(
@@ -24,9 +26,12 @@ class PumpBeam:
         *,
         runs_free: bool,
         cw_shutter: Shutter | None = None,
+        filter_wheel: FilterWheel | None = None,
     ) -> None:
         self.runs_free = runs_free
         self._attenuator = attenuator
+        self._filter_wheel = filter_wheel
+        self._position: int | None = None  # of the wheel, for the whole run
         self._shutters: dict[Light, Shutter | None] = {"pulses": shutter, "cw": cw_shutter}
         self._light: Light = "pulses"
         self._open: Light | None = None
@@ -49,6 +54,39 @@ class PumpBeam:
         if light != self._light:
             self.close()
         self._light = light
+
+    def prepare_filter(self, position: int | None) -> None:
+        """Turn the filter wheel to the position of a run; no pulse can come yet.
+
+        Raises
+        ------
+        InstrumentError  it does not answer, or stands elsewhere
+        """
+        if self._filter_wheel is None or position is None:
+            return
+        self.close()
+        self._filter_wheel.prepare()
+        self._position = position
+        self._demand_position(self._filter_wheel.move_to(position), "no pulses, shutters closed")
+
+    def check_filter(self) -> None:
+        """See that the filter wheel still stands where it was put for the run.
+
+        Raises
+        ------
+        InstrumentError  it does not answer, or somebody has turned it: nobody knows when
+        """
+        if self._filter_wheel is not None and self._position is not None:
+            self._demand_position(self._filter_wheel.position(), "as the end of the run left it")
+
+    def _demand_position(self, found: int, hardware_state: str) -> None:
+        if found != self._position:
+            raise InstrumentError(
+                f"The filter wheel stands at position {found}, not at {self._position}: the fluence is another than asked for.",
+                where="filter wheel",
+                hardware_state=hardware_state,
+                next_step="see whether it is blocked, or who has pressed its button; then run again",
+            )
 
     def prepare_plate(self) -> None:
         """Home the plate, which takes seconds; raises InstrumentError when it does not get home."""

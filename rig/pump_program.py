@@ -1,14 +1,59 @@
-"""What a block asks of the pump: the angle of the plate; of a laser that is its own clock, how long a burst may be. Pure."""
+"""What blocks ask of the pump: a filter for all, the angle of the plate for each, how long a burst may be. Pure."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from drivers.errors import Reason
-from rig.bench import Bench
+from rig.bench import OPEN_POSITION, Bench
 from rig.config_file import Where
 from rig.sequence import Block
 from rig.timeline import PULSE_MARGIN_NS, Burst, ShotPattern
 
 INSERTION_NS = 100  # from the laser's sync edge to the start of a burst; 85 ns. Source: DG645 manual, trigger input to T0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Where a filter wheel stands, from 1 on, and what it lets through there (0 to 1, as entered)."""
+
+    position: int
+    transmission: float
+
+
+def filter_of(bench: Bench) -> Filter | None:
+    """Return what stands in the beam of a bench's filter wheel; None without a wheel."""
+    position = bench.filter_position
+    return None if position is None else Filter(position, bench.filter_transmission)
+
+
+def weakening(blocks: Sequence[Block], bench: Bench) -> Bench:
+    """Return the bench behind the filter that all pulses of a run need, as it is when they need none or none helps.
+
+    Of filters that all blocks can do with it is the densest: the plate then stands far from its darkest, where its angle says
+    most, and the energy meter before the wheel sees strong pulses.
+    """
+    wheel = bench.filter_wheel
+    asked = sorted({block.fluence_uj_cm2 for block in blocks if block.exposure.light in ("pulses", "blocked")})
+    if wheel is None or not asked or _reaches(bench, asked):
+        return bench
+    behind = [bench.behind_filter(place) for place in range(OPEN_POSITION + 1, len(wheel.transmission) + 1)]
+    fitting = [one for one in behind if _reaches(one, asked)]
+    return min(fitting, key=lambda one: one.filter_transmission) if fitting else bench
+
+
+def _reaches(bench: Bench, asked_uj_cm2: Sequence[float]) -> bool:
+    if bench.attenuator is None:
+        return all(_is_pump(asked, bench) for asked in asked_uj_cm2)
+    law = bench.fluence_law()
+    return law is None or law.lowest <= asked_uj_cm2[0] <= asked_uj_cm2[-1] <= law.open
+
+
+def _is_pump(asked_uj_cm2: float, bench: Bench) -> bool:
+    """Whether a fluence is that of a pump which nothing but a filter can change."""
+    if bench.filter_transmission == 1:
+        return asked_uj_cm2 == bench.pump.fluence_uj_cm2
+    return math.isclose(asked_uj_cm2, bench.pump.fluence_uj_cm2 * bench.filter_transmission, rel_tol=1e-9)
 
 
 def plate_deg(block: Block, bench: Bench) -> float | None:
@@ -23,7 +68,7 @@ def check_fluence(block: Block, bench: Bench, where: Where) -> list[Reason]:
     """List why the fluence of a block cannot be had."""
     asked, loc = block.fluence_uj_cm2, where(("parameters", "fluence_uj_cm2"))
     if bench.attenuator is None:
-        if asked == bench.pump.fluence_uj_cm2:
+        if _is_pump(asked, bench):
             return []
         message = (
             f"{asked:g} uJ/cm2 is asked for, but this bench has no attenuator and its pump is set to "
@@ -42,9 +87,19 @@ def check_fluence(block: Block, bench: Bench, where: Where) -> list[Reason]:
     source = ("attenuator", "calibration") if bench.calibration() else ("pump", "fluence_uj_cm2")
     message = (
         f"{asked:g} uJ/cm2 is outside the {law.lowest:.4g} to {law.open:.4g} uJ/cm2 that the attenuator can set "
-        f"({bench.where(source)})"
+        f"({bench.where(source)}){_filters_text(asked < law.lowest, bench)}"
     )
     return [Reason("fluence-out-of-reach", loc, message)]
+
+
+def _filters_text(too_weak: bool, bench: Bench) -> str:
+    """Say what a filter wheel has to do with it."""
+    wheel = bench.filter_wheel
+    if wheel is None:
+        return "; weaker pulses need a filter wheel: [filter_wheel]" if too_weak else ""
+    if bench.filter_position != OPEN_POSITION:
+        return f"; the filter of this run lets {bench.filter_transmission:g} through"
+    return "; one filter stands in the beam of a whole run, and none lets the plate set all fluences that this one asks for"
 
 
 def check_drift(pattern: ShotPattern, bursts: Sequence[Burst], bench: Bench, where: Where) -> list[Reason]:

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rig.compiler import Plan
-from rig.measurements.catalogue import Record
-from rig.measurements.switching_record import without_result
+from rig.measurements.catalogue import Record, without_record
 from rig.run_state import Outcome
 
 
@@ -24,6 +23,7 @@ class RunResult:
     simulated: bool
     seed: int | None
     note: str = ""
+    measurement: str = ""
 
     @property
     def results(self) -> Any:
@@ -53,5 +53,5 @@ class RunResult:
             "duration_s": self.outcome.duration_s,
             "wall_s": self.outcome.wall_s,
             "frames": self.outcome.ledger.as_dict(),
-            "results": without_result(self.note) if self.record is None else self.record.as_json(),
+            "results": without_record(self.measurement, self.note) if self.record is None else self.record.as_json(),
         }

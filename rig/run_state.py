@@ -92,6 +92,7 @@ class Roles:
     attenuator: Attenuator | None = None
     energy_meter: EnergyMeter | None = None
     shutter: Shutter | None = None
+    cw_shutter: Shutter | None = None
 
     def by_name(self) -> dict[str, SafeInstrument]:
         """Role name -> instrument, of all that can be switched off or closed."""
@@ -100,6 +101,7 @@ class Roles:
             "laser_trigger": self.laser_trigger,
             "spectrometer": self.spectrometer,
             "shutter": self.shutter,
+            "cw_shutter": self.cw_shutter,
         }
         return {role: instrument for role, instrument in known.items() if instrument is not None}
 

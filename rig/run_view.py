@@ -5,7 +5,7 @@ The same for the run of this process (`rig run`) and for one of another (`rig at
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -13,8 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from drivers.errors import Reason, RecordError, RefusedError, RigError, UnsafeStateError, WrongIdentity
 from rig.control import Begun, Ended, EngineStatus, ErrorWords, Event, Note, Refused, RunProgress
 from rig.measurements.catalogue import Record, record_of
-from rig.measurements.map_record import MapRecord
-from rig.measurements.sweep_record import SweepRecord
 from rig.measurements.switching_record import SwitchingRecord
 from rig.report.summary import error_text, frames_table, hardware_text, outcome_text, results_table
 from rig.run_state import FAULT, REFUSED, UNKNOWN, FinishReason
@@ -194,11 +192,21 @@ def error_code(words: ErrorWords, *, switches_on: bool) -> int:
     return REFUSED if words.reasons or words.kind == WrongIdentity.__name__ or not switches_on else FAULT
 
 
+@runtime_checkable
+class _InLines(Protocol):
+    """A record that says its results in sentences of its own."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Get them."""
+        ...
+
+
 def print_results(record: Record | None, words: Console) -> None:
     """Print what the record says: claims and whether the film switched, or thresholds in lines of its own."""
     if record is None:
         return
-    if isinstance(record, SweepRecord | MapRecord):
+    if isinstance(record, _InLines):
         for line in record.lines:
             words.print(line, markup=False)
         return
@@ -210,6 +218,8 @@ def print_results(record: Record | None, words: Console) -> None:
     if isinstance(record, SwitchingRecord):
         words.print(results_table(record.verdicts))
         words.print(outcome_text(record.result))
+        for line in record.notes:
+            words.print(line, markup=False)
 
 
 def draw(record: Record | None, path: Path) -> str:

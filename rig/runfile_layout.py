@@ -43,6 +43,7 @@ class Flag(IntFlag):
     SURPLUS = 64
     MONITOR = 128
     DARK_SHIFT = 256
+    REFERENCE = 512
 
 
 @dataclass(frozen=True, slots=True)

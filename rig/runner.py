@@ -21,6 +21,7 @@ from drivers.roles import ExposureProgram, FrameBatch, SourceReading
 from rig.acquisition import READING_INTERVAL_S, Acquisition, Reduce
 from rig.bench_watch import BenchWatch
 from rig.compiler import Compiled, Programs
+from rig.contact_check import ContactCheck
 from rig.energy_watch import EnergyWatch
 from rig.frames import BurstFrames, without_lit
 from rig.interlocks import Interlocks
@@ -60,6 +61,7 @@ class Runner:
     pause        asks for a pause between two blocks, in which everything is off
     watch        over live quantities; None watches nothing
     on_time_s    longest time with a voltage on, without a break (s)
+    contact      looks at the contact before the first voltage; None looks at nothing
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Runner:
         pause: PauseRequest | None = None,
         watch: BenchWatch | None = None,
         on_time_s: float = math.inf,
+        contact: ContactCheck | None = None,
     ) -> None:
         self.roles = roles
         self.clock = clock
@@ -95,6 +98,7 @@ class Runner:
         self.pause = pause or PauseRequest()
         self.watch = watch or BenchWatch(Interlocks([]), clock, {}, {})
         self.on_time = OnTime(on_time_s, clock)
+        self.contact = contact
         self.stage = Stage()
         self.acquisition = Acquisition(
             roles,
@@ -165,6 +169,8 @@ class Runner:
     def _run_blocks(
         self, blocks: Generator[Block, BlockResult | None, None], compile_one: Callable[[Block], Compiled], integration_ns: int
     ) -> None:
+        if self.contact is not None:
+            self.contact.run(self.stop, self.lifeline, self._log)
         self._dark(integration_ns)
         block = next(blocks, None)
         while block is not None and not self.stop.requested:

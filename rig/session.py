@@ -6,6 +6,7 @@ The one module that may put simulated instruments behind the drivers; it never o
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +24,12 @@ from rig.bench_lock import BenchLock, lock_bench
 from rig.calibrate import Scan, evaluate, require_scannable
 from rig.compiler import Plan, compile_block, plan
 from rig.config_file import ConfigModel
+from rig.device_lock import Device, DeviceLocks, lock_broken
 from rig.fluence_calibration import FluenceCalibration
 from rig.instruments import (
     Instruments,
     bench_watch,
+    contact_check,
     energy_watch,
     facts,
     open_instruments,
@@ -39,6 +42,7 @@ from rig.lifeline import GUARD_SUFFIX, Guarded, Lifeline, Unguarded
 from rig.measurements.catalogue import MEASUREMENTS as MEASUREMENTS
 from rig.measurements.catalogue import reduce_run
 from rig.provenance import now_label, program_texts, timing, versions
+from rig.pump_beam import PumpBeam
 from rig.reduction import FrameReducer
 from rig.run_result import RunResult as RunResult
 from rig.runfile import RunFile, RunHeader, check_folder, open_run
@@ -156,10 +160,14 @@ class Session:
         Raises
         ------
         ConfigError, CompileError  with every reason at once
+        RefusedError               the device is locked after a breakdown
         """
         sequence = self.sequence(source)
         measurement = cast(Measurement, sequence.parameters)
         self._require_real_calibration()
+        device = self.device_of(sequence)
+        if device is not None:
+            self.locks.require_unlocked(device)
         return plan(measurement, sequence.mode, self.bench, facts(self.bench), sequence.where)
 
     def _require_real_calibration(self) -> None:
@@ -171,6 +179,17 @@ class Session:
                 (Reason("calibration-simulated", where, f"made on {calibration.calibrated_at} without any real instrument"),),
                 next_step="rig calibrate fluence",
             )
+
+    def device_of(self, sequence: Sequence) -> Device | None:
+        """Name what a sequence would be run on; a nominal film, made anew for every run, is nobody's."""
+        if not self.in_process:
+            return Device(sequence.sample, self.simulated)
+        return None if self.device is None else Device(self.device, simulated=True)
+
+    @property
+    def locks(self) -> DeviceLocks:
+        """Get the locks of devices that broke down; simulated films' lie with their histories."""
+        return DeviceLocks(self.state if self.in_process else None)
 
     def reserve(self, plans: Iterable[Plan]) -> None:
         """Make the output folder and see that it takes these runs one after the other; before any instrument is opened.
@@ -267,12 +286,13 @@ class Session:
     ) -> RunResult:
         measurement = cast(Measurement, sequence.parameters)
         rate_hz = self.bench.laser_trigger.rate_hz
-        beam = opened.instruments.beam(self.bench)
+        bench = self.bench if what.filter_position is None else self.bench.behind_filter(what.filter_position)
+        beam = opened.instruments.beam(bench)
         try:
             require_calibrated(self.bench, serials(opened.instruments, None), simulated=self.simulated)
             for line in opened.lifeline.guard(self.bench, self.bench.roles()):
                 observe(Progress(RunState.PREPARING, 0, what.planned_shots, f"guard: {line}"))
-            info, meter = prepare(opened.instruments, self.bench, beam)
+            info, meter = prepare(opened.instruments, bench, beam)
             require_calibrated(self.bench, serials(opened.instruments, meter), simulated=self.simulated)
             energy = energy_watch(opened.instruments, meter, self.bench, opened.clock)
             watch = bench_watch(opened.instruments, self.bench, opened.clock)
@@ -309,16 +329,28 @@ class Session:
             pause=pause,
             watch=watch,
             on_time_s=self.bench.voltage_source.limits.on_time_s,
+            contact=contact_check(opened.instruments, self.bench, what, opened.clock),
         )
         known = facts(self.bench)
         outcome = runner.run(
             measurement.blocks(rate_hz, what.mode),
-            lambda block: compile_block(block, what.mode, self.bench, known, sequence.where),
+            lambda block: compile_block(block, what.mode, bench, known, sequence.where),
             what.integration_ns,
         )
-        return self._finish(what, runfile, outcome)
+        try:
+            self._lock_broken(sequence, runfile, outcome, opened.clock)
+            _see_filter(beam, runfile, outcome, opened.clock)
+        finally:
+            result = self._finish(sequence, what, runfile, outcome)
+        return result
 
-    def _finish(self, what: Plan, runfile: RunFile, outcome: Outcome) -> RunResult:
+    def _lock_broken(self, sequence: Sequence, runfile: RunFile, outcome: Outcome, clock: Clock) -> None:
+        device = self.device_of(sequence)
+        if device is not None and (said := lock_broken(self.locks, device, runfile.path, outcome.fault)):
+            with suppress(RigError):  # a file that takes nothing any more: whoever finishes it says so
+                runfile.log(clock.now_ns(), said)
+
+    def _finish(self, sequence: Sequence, what: Plan, runfile: RunFile, outcome: Outcome) -> RunResult:
         """Reduce and trim the file; whatever fails here, the frames are safe and the hardware is off."""
         record, note, state = None, "", outcome.reason.value
         simulated, seed = self.simulated, self.seed if self.in_process else None
@@ -338,7 +370,7 @@ class Session:
             ) as error:  # the file is gone and cannot be written again: what the hardware does is known all the same
                 note = note or str(error)
                 outcome.end_as(error)
-        return RunResult(runfile.path, what, outcome, record, simulated, seed, note)
+        return RunResult(runfile.path, what, outcome, record, simulated, seed, note, sequence.measurement)
 
     def open_all(self) -> Opened:
         """Open every instrument of the bench and ask who it is; nothing is set or switched. Who opens them makes them safe.
@@ -414,7 +446,9 @@ class Session:
             device=" ".join([self.device or "nominal", *([self.variant] if self.variant else [])]) if self.in_process else "",
             sequence_toml=sequence_toml,
             bench_toml=bench_toml,
-            programs_json=json.dumps(program_texts(what.blocks)),
+            programs_json=json.dumps(
+                program_texts(what.blocks, chooses_fluence=getattr(sequence.parameters, "chooses_fluence", False))
+            ),
             timing_json=json.dumps(timing(what.blocks[0])),
             identities_json=json.dumps({role: str(who) for role, who in opened.instruments.identities.items()}),
             versions_json=json.dumps(versions()),
@@ -426,6 +460,16 @@ class Session:
             simulation_json=opened.simulation,
             calibration_toml="" if calibration is None else calibration.text(),
         )
+
+
+def _see_filter(beam: PumpBeam, runfile: RunFile, outcome: Outcome, clock: Clock) -> None:
+    """See that the filter wheel stands where it was put; a run behind another filter is a fault."""
+    try:
+        beam.check_filter()
+    except RigError as error:
+        outcome.end_as(error)
+        with suppress(RigError):  # as above
+            runfile.log(clock.now_ns(), str(error))
 
 
 def _bench(bench: Bench | Path | str | None) -> Bench:

@@ -25,6 +25,7 @@ DARK_NM = ((440.0, 478.0), (580.0, 640.0))
 DARK_NOTED, DARK_REFUSED = 0.03, 0.2
 FLAT_PIXELS = 3
 ROUNDING_STEPS = 4.0
+USUAL_UJ_CM2 = (1e-2, 5e3)  # pulses that excite such a film and leave it whole
 
 UNITS = {"nJ/cm2": 1e-3, "uJ/cm2": 1.0, "mJ/cm2": 1e3, "J/cm2": 1e6, "uJ/m2": 1e-4, "mJ/m2": 0.1, "J/m2": 100.0}
 """uJ/cm2 in one of each."""
@@ -89,6 +90,8 @@ def read_spectra(
     notes: list[str] = []
     if not reasons:
         _check_light(wavelength_nm, values[:, 1:].T, names, saturation_counts, cells.where, reasons, notes)
+    if fluence is not None and not reasons:
+        _note_unusual(fluence, notes)
     if reasons or fluence is None:
         raise ConfigError(
             f"{path.name} cannot be analysed.",
@@ -269,6 +272,13 @@ def _check_fluences(names: Sequence[str], fluence: Floats, any_order: bool, wher
             "if they were measured in that order, say so with --any-order"
         )
         reasons.append(Reason("fluence-order", where, text))
+
+
+def _note_unusual(fluence: Floats, notes: list[str]) -> None:
+    """Remark what is perhaps another unit; it is used as it stands there."""
+    lo, hi = float(fluence.min()), float(fluence.max())
+    if not (USUAL_UJ_CM2[0] <= lo and hi <= USUAL_UJ_CM2[1]):
+        notes.append(f"fluences of {lo:.3g} to {hi:.3g} uJ/cm2 are unusual for such a film: see that their unit is right")
 
 
 # --- light ------------------------------------------------------------------------------------------------------------

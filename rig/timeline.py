@@ -4,6 +4,7 @@ Every shot has the same pattern, given relative to its start. A block is a few c
 bursts belongs to the host and holds no shot.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -221,3 +222,20 @@ def on_time_s(stretch: Stretch, period_ns: int) -> float:
     """How long a stretch keeps a voltage on the film (s); 0 at 0 V."""
     # divided, not multiplied by 1e-9: 60 000 ms are exactly 60 s, so that a limit can be reached
     return 0.0 if stretch.voltage_v == 0.0 else stretch.shots * period_ns / 1e9
+
+
+def joined_on_time(timelines: Sequence[Timeline], gap_s: float) -> tuple[float, int]:
+    """Longest time with a voltage on across stretches that adjoin (s), with the host's gaps, and how many stretches those are.
+
+    A stepped block ends at 0 V, a gated one at its own level.
+    """
+    longest, on_s, joined = (0.0, 0), 0.0, 0
+    for one in timelines:
+        for stretch in one.stretches:
+            on = stretch.voltage_v != 0.0
+            on_s = on_s + (gap_s if joined else 0.0) + on_time_s(stretch, one.pattern.period_ns) if on else 0.0
+            joined = joined + 1 if on else 0
+            longest = max(longest, (on_s, joined))
+        if one.bursts[-1].voltage_v == 0.0:
+            on_s, joined = 0.0, 0
+    return longest

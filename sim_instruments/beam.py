@@ -22,7 +22,7 @@ class Element(Protocol):
 
 
 class Beam:
-    """Attenuator and shutter in a row, then a pick-off for the energy meter, then the film.
+    """Elements in a row (attenuator, shutter), then a pick-off for the energy meter, then filters, then the film.
 
     Parameters
     ----------
@@ -32,16 +32,25 @@ class Beam:
     def __init__(self, area_cm2: float) -> None:
         self.area_cm2 = area_cm2
         self.elements: list[Element] = []
+        self.filters: list[Element] = []
         self.witnesses: list[Witness] = []
 
     def transmission(self, t_ns: TimesNs) -> Floats:
-        """Return what everything in the beam lets through at `t_ns` (n,)."""
-        through = np.ones(len(t_ns))
-        for element in self.elements:
-            through *= element.transmission(t_ns)
-        return through
+        """Return what everything before the pick-off lets through at `t_ns` (n,)."""
+        return _through(self.elements, t_ns)
+
+    def filtered(self, t_ns: TimesNs, fluence_uj_cm2: Floats) -> Floats:
+        """Return what of pulses at the pick-off reaches the film, (n,) each."""
+        return fluence_uj_cm2 * _through(self.filters, t_ns) if self.filters else fluence_uj_cm2
 
     def passed(self, t_ns: TimesNs, fluence_uj_cm2: Floats) -> None:
-        """Tell the witnesses of pulses on their way to the film, (n,) each."""
+        """Tell the witnesses of pulses that come to the pick-off, (n,) each; fluence as it would be without filters."""
         for witness in self.witnesses:
             witness(t_ns, fluence_uj_cm2 * self.area_cm2)
+
+
+def _through(elements: list[Element], t_ns: TimesNs) -> Floats:
+    through = np.ones(len(t_ns))
+    for element in elements:
+        through *= element.transmission(t_ns)
+    return through

@@ -5,7 +5,7 @@ A persona file says what it is in its module constant PERSONA, or PERSONAS when 
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from sim_instruments.world import RecordedTerminal
 
 
+KINDS = {"cw_shutter": "shutter"}
+"""Roles that are played by the personas of another: what stands in another beam is the same instrument."""
+
+ELSEWHERE = {"cw_shutter": "ASRL/dev/ttyUSB2::INSTR"}
+"""A resource name for those, which must not be that of the other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a persona may need of the world when it is made.
@@ -30,7 +37,7 @@ class Surroundings:
     ----------
     terminal     what hangs on a source's output
     light_path   laser, film and spectrograph; fulfils Optics
-    beam         what stands in the pump beam: where an attenuator or a shutter puts itself, and a meter looks
+    beam         what stands in the pump beam, or in the role's own: where attenuator and shutter put themselves, a meter looks
     rng          of this role alone; the same seed gives the same noise whatever else stands on the bench
     settings     this role's part of the bench's description: model, resource, and what else a bench says of it
     wire_time    whether transfer times are the persona's to simulate: not on real wires, which take their own
@@ -81,15 +88,15 @@ def entries() -> tuple[PersonaEntry, ...]:
 
 
 def find(model: str, role: str) -> PersonaEntry:
-    """Return the persona of a model in a role.
+    """Return the persona of a model in a role, any of KINDS included.
 
     Raises
     ------
     ValueError  there is none; says which there are
     """
-    candidates = [entry for entry in entries() if entry.role == role]
+    candidates = [entry for entry in entries() if entry.role == KINDS.get(role, role)]
     for entry in candidates:
         if entry.model == model:
-            return entry
+            return entry if entry.role == role else replace(entry, role=role, resource=ELSEWHERE[role])
     known = ", ".join(entry.model for entry in candidates) or "none"
     raise ValueError(f"no simulated {model} as {role.replace('_', ' ')}; there are {known}")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_instruments.beam import Beam
+from sim_instruments.cw_light import ContinuousLight
 from sim_instruments.film.emission import NODE_STEP_NM, NODES_NM, Emission
 from sim_instruments.film.film import Film
 from sim_instruments.film.spectra import se_band
@@ -25,7 +26,15 @@ BLOCK = 256
 LONG_AGO_NS = -(2**62)
 
 PULSE = np.dtype([("t_ns", np.int64), ("fluence_uj_cm2", np.float64), ("voltage_v", np.float64)])
-EXPOSURE = np.dtype([("open_ns", np.int64), ("close_ns", np.int64), ("first_pulse", np.int64), ("pulses", np.int64)])
+EXPOSURE = np.dtype(
+    [
+        ("open_ns", np.int64),
+        ("close_ns", np.int64),
+        ("first_pulse", np.int64),
+        ("pulses", np.int64),
+        ("continuous", np.float64),  # light of the weak pump, as a share of an exposure's as long on the unused film at 0 V
+    ]
+)
 
 
 class Table:
@@ -55,7 +64,10 @@ class Table:
 
 
 class Record:
-    """The truth that tests judge by: every pulse (time, fluence, terminal voltage) and every exposure (which pulses)."""
+    """The truth that tests judge by.
+
+    Every pulse (time, fluence, terminal voltage), and every exposure (which pulses, how much of the continuous light).
+    """
 
     def __init__(self) -> None:
         self.pulses = Table(PULSE)
@@ -73,11 +85,25 @@ CountFault = Callable[[NDArray[np.uint16], TimesNs], None]
 
 
 class LightPath:
-    """Laser, film and spectrograph in a row, and what is wrong with them. Fulfils `sim_instruments.persona.Optics`."""
+    """Laser, film and spectrograph in a row, and what is wrong with them. Fulfils `sim_instruments.persona.Optics`.
 
-    def __init__(self, laser: PumpLaser, film: Film, spectrograph: Spectrograph, beam: Beam | None = None) -> None:
+    Parameters
+    ----------
+    beam        what the pulses go through; None: nothing
+    continuous  weak light beside the pulses; None: there is none
+    """
+
+    def __init__(
+        self,
+        laser: PumpLaser,
+        film: Film,
+        spectrograph: Spectrograph,
+        beam: Beam | None = None,
+        continuous: ContinuousLight | None = None,
+    ) -> None:
         self.laser = laser
         self.beam = beam
+        self.continuous = continuous
         self.film = film
         self.spectrograph = spectrograph
         self.record = Record()
@@ -110,6 +136,7 @@ class LightPath:
             raise ValueError(f"a pulse at {t_ns[0]} ns, but time up to {self._over_ns} ns is over")
         if self.beam is not None:
             self.beam.passed(t_ns, fluence)
+            fluence = self.beam.filtered(t_ns, fluence)
         self._waiting_ns = np.concatenate([self._waiting_ns, t_ns])
         self._waiting_fluence = np.concatenate([self._waiting_fluence, fluence])
 
@@ -138,11 +165,23 @@ class LightPath:
         pulses_ns, fluence = self._take(int(close_ns[-1]))
         first, end = np.searchsorted(pulses_ns, open_ns), np.searchsorted(pulses_ns, close_ns)
         before = len(self.record.pulses)
-        self.record.exposures.append(open_ns=open_ns, close_ns=close_ns, first_pulse=before + first, pulses=end - first)
+        shining = None if self.continuous is None else self.continuous.seen(self.film, open_ns, close_ns, fluence, first)
+        self.record.exposures.append(
+            open_ns=open_ns,
+            close_ns=close_ns,
+            first_pulse=before + first,
+            pulses=end - first,
+            continuous=np.zeros(len(open_ns)) if shining is None else shining.share,
+        )
         self._witness(pulses_ns, fluence)
         emission = self.film.emit(pulses_ns, fluence)
         self._over_ns = int(close_ns[-1])
-        light, window = self._light(_gathered(emission, first, end)), self._window
+        amplitude, window = _gathered(emission, first, end), self._window
+        if shining is not None:
+            amplitude[:, 0] += shining.area
+            amplitude[:, 1] += shining.area_ev
+            self.film.shone_until(self._over_ns)
+        light = self._light(amplitude)
         if self.light_faults:
             pixels = self.spectrograph.pixels
             light, window = np.pad(light, ((0, 0), (window.start, pixels - window.stop))), slice(0, pixels)

@@ -14,6 +14,7 @@ import numpy as np
 
 from sim_instruments.beam import Beam
 from sim_instruments.catalogue import Surroundings, find
+from sim_instruments.cw_light import ContinuousLight
 from sim_instruments.detector_noise import PooledNoise
 from sim_instruments.device_store import DeviceRecord, DeviceStore, KeptDevice
 from sim_instruments.energy_meter import true_area_cm2
@@ -103,7 +104,9 @@ class Source(Protocol):
 
 
 REQUIRED_ROLES = ("voltage_source", "laser_trigger", "spectrometer")
-OPTIONAL_ROLES = ("attenuator", "shutter", "energy_meter")
+OPTIONAL_ROLES = ("attenuator", "shutter", "energy_meter", "cw_shutter", "filter_wheel")
+SEEDED = ("attenuator", "shutter", "energy_meter", "laser_trigger", "spectrometer", "cw_shutter", "cw_light", "filter_wheel")
+"""Whose noise has which seed: what is new goes to the end, so that everybody else's stays as it is."""
 LAST = ("energy_meter", "spectrometer")  # they look at light, which must have left the laser first
 MASTER = "laser"  # a laser that is its own clock sends pulses into cables like an instrument, but nobody talks to it
 
@@ -113,7 +116,7 @@ class World:
 
     Parameters
     ----------
-    description  plain dict: role -> {model, resource}, of which attenuator, shutter and energy_meter may be missing,
+    description  plain dict: role -> {model, resource}, of which those of OPTIONAL_ROLES may be missing,
                  "cables" -> [{from, to, load}], "pump" -> {fluence_uj_cm2 with nothing in the beam, spot_area_cm2},
                  "laser" -> {pulse_delay_s, trigger, rate_hz and clock_ppm if it is "master"}
     seed         of all noise; the same seed and the same host bytes at the same times give the same replies
@@ -136,7 +139,7 @@ class World:
         pooled_noise: bool = False,
         wire_time: bool = True,
     ) -> None:
-        source_rng, laser_seed, light_seed, *other_rngs = np.random.SeedSequence(seed).spawn(3 + len(OPTIONAL_ROLES) + 2)
+        source_rng, laser_seed, light_seed, *other_rngs = np.random.SeedSequence(seed).spawn(3 + len(SEEDED))
         self._kept = None if device is None or state_folder is None else KeptDevice(DeviceStore(state_folder), device)
         parameters = variants.device(device, variant)
         self.film = Film(parameters, None if self._kept is None else self._kept.record.wear, seed)
@@ -153,16 +156,17 @@ class World:
         geometry = find(description["spectrometer"]["model"], "spectrometer").geometry
         noise = PooledNoise(noise_seed, geometry.pixels) if pooled_noise else None
         spectrograph = Spectrograph(noise_seed, noise=noise, geometry=geometry)
-        self.light_path = LightPath(laser, self.film, spectrograph, self.beam)
+        seeds = {"voltage_source": source_rng, **dict(zip(SEEDED, other_rngs, strict=True))}
+        continuous = ContinuousLight(seeds["cw_light"], self.beam.area_cm2) if "cw_shutter" in description else None
+        beams = {} if continuous is None else {"cw_shutter": continuous.beam}
+        self.light_path = LightPath(laser, self.film, spectrograph, self.beam, continuous)
         roles = [role for role in (*OPTIONAL_ROLES, *REQUIRED_ROLES) if role in REQUIRED_ROLES or role in description]
-        seeds = {"voltage_source": source_rng}
-        seeds |= dict(zip((*OPTIONAL_ROLES, *REQUIRED_ROLES[1:]), other_rngs, strict=True))
         self.personas: dict[str, Persona] = {
             role: find(description[role]["model"], role).make(
                 Surroundings(
                     self.terminal,
                     self.light_path,
-                    self.beam,
+                    beams.get(role, self.beam),
                     np.random.Generator(np.random.PCG64(seeds[role])),
                     description[role],
                     wire_time,

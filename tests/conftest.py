@@ -13,10 +13,18 @@ import pytest
 pytest_plugins = ["faults.fault_times", "interop.scores"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What fixtures of whole modules run, before a test has a folder of its own, is kept from the user's own folder, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ITO_RIG_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def films_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Histories of simulated films never come from, or go to, the user's own folder."""
-    monkeypatch.setenv("ITO_RIG_STATE", str(tmp_path_factory.getbasetemp() / "films"))
+    """Histories of simulated films, and locks of broken ones, are those of one test, never in the user's own folder."""
+    monkeypatch.setenv("ITO_RIG_STATE", str(tmp_path_factory.mktemp("state")))
 
 
 @pytest.fixture(autouse=True)

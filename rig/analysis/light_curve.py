@@ -41,11 +41,16 @@ def rebinned(fluence_uj_cm2: Floats, signal: Floats) -> LightCurve:
     fluence_uj_cm2  measured, (n,), finite; missed and saturated shots left out
     signal          light of each shot (counts, (n,))
     """
-    size = max(int(np.clip(len(signal) // BINS_WANTED, LEAST_PER_BIN, USUAL_PER_BIN)), -(-len(signal) // MOST_BINS))
+    size = shots_per_bin(len(signal))
     rows = np.argsort(fluence_uj_cm2, kind="stable")[: len(signal) // size * size].reshape(-1, size)
     f, y = fluence_uj_cm2[rows], signal[rows]
     variance = _smoothed(_residual_variance(f, y)) / size
     return LightCurve(f.mean(axis=1), y.mean(axis=1), np.sqrt(variance), METERED_ERROR, "energy-rebinned")
+
+
+def shots_per_bin(shots: int) -> int:
+    """How many of so many single shots make a point."""
+    return max(int(np.clip(shots // BINS_WANTED, LEAST_PER_BIN, USUAL_PER_BIN)), -(-shots // MOST_BINS))
 
 
 def set_point_means(

@@ -60,6 +60,7 @@ class SwitchingResult:
     reason: str
     psf_fwhm_nm: float
     per_cycle: tuple["SwitchingResult", ...] = ()
+    both_states: bool = True  # have frames that count; else nothing was compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +215,14 @@ def _observe(
         on_fwhm_deconvolved_nm=line.fwhm_deconvolved_nm,
         contrast_535=contrast,
         ratio_520=ratio_of_means(traces.at_520[traces.on], traces.at_520[~traces.on]),
-        correlation_520_535=correlation_of(traces.at_520, traces.at_535),
+        correlation_520_535=correlation_of(traces.at_520, traces.at_535) if frames.all() else Value(None, None, ""),
         off_drift=drift,
         agreement=fraction_of(int(agree.sum()), len(agree) if math.isfinite(threshold_535) else 0),
         switched=not reason,
         reason=reason or "narrow line at ON, broad band at OFF",
         psf_fwhm_nm=spectra.psf_fwhm_nm,
         per_cycle=per_cycle,
+        both_states=bool(frames.all()),
     )
 
 
@@ -251,7 +253,10 @@ def _at_equal_energy(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One claim against one value. `passed` is None when the run is too short to say (the rule names the least length)."""
+    """One claim against one value.
+
+    `passed` is None when the run is too short to say (the rule names the least length), or ended before both states were seen.
+    """
 
     claim: str
     quantity: str
@@ -262,12 +267,19 @@ class Verdict:
     rule: str
     passed: bool | None
 
+    @property
+    def word(self) -> str:
+        """Say the verdict."""
+        if self.passed is None:
+            return "not measured" if self.value is None else "too few cycles"
+        return "pass" if self.passed else "FAIL"
+
 
 def acceptance(result: SwitchingResult) -> list[Verdict]:
     """Judge a run by claims C06, C08 and C16 to C22; C22 has two rules, hence two verdicts.
 
-    An absent value fails. Source: Qin et al., Nano Lett. 2021, 21, 7831, text and Figure 2; tolerances are ours, contrast and
-    suppression have no number in the paper.
+    An absent value fails, unless one of the states has no frame that counts: then nothing is judged. Source: Qin et al., Nano
+    Lett. 2021, 21, 7831, text and Figure 2; tolerances are ours, contrast and suppression have no number in the paper.
     """
     cycles = len(result.per_cycle)
     contrasts = [one.contrast_535.value for one in result.per_cycle if one.switched]
@@ -305,9 +317,10 @@ def acceptance(result: SwitchingResult) -> list[Verdict]:
         ("C22", "535 nm ON/OFF", "increases", result.contrast_535, "> 5", lambda v: v > 5.0, 1),
         ("C22", "520/535 correlation", "antiphase", result.correlation_520_535, "< -0.95", lambda v: v < -0.95, 1),
     )
+    judged = [_judge(value.value, passes, result.both_states and cycles >= least) for *_, value, _, passes, least in table]
     return [
-        Verdict(claim, quantity, paper, value.value, value.ci95, value.unit, rule, _judge(value.value, passes, cycles >= least))
-        for claim, quantity, paper, value, rule, passes, least in table
+        Verdict(claim, quantity, paper, value.value, value.ci95, value.unit, rule, passed)
+        for (claim, quantity, paper, value, rule, _, _), passed in zip(table, judged, strict=True)
     ]
 
 

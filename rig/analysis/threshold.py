@@ -190,6 +190,15 @@ def _measured_share(curve: LightCurve, used: Mask, law: RateLaw) -> float:
     return float(influence**2 @ measured / (influence**2 @ sigma**2))
 
 
+def _side(points: int, side: str) -> str:
+    """Say that hardly any point, or too few, are on one side of the threshold."""
+    if points < 2:
+        return f"all points are {'above' if side == 'below' else 'below'} or at it"
+    if points < LEAST_A_SIDE:
+        return f"only {points} points are {side} it, {LEAST_A_SIDE} are needed"
+    return f"the points {side} it reach no farther than {MARGIN:.0%}"
+
+
 def _implausible(curve: LightCurve, used: Mask, fitted: Fitted) -> Refusal | None:
     """Why the best law is no threshold: where it lies, and whether it is a kink at all."""
     f, law = curve.fluence_uj_cm2, fitted.law
@@ -200,9 +209,9 @@ def _implausible(curve: LightCurve, used: Mask, fitted: Fitted) -> Refusal | Non
             "no-slope", "no threshold in range: the light beyond the scaled spontaneous band does not rise significantly"
         )
     if below < LEAST_A_SIDE or not f[0] * (1 + MARGIN) <= law.threshold:
-        return Refusal("all-above", f"no threshold in range: all points are above or at it ({at}, {below} of them below)")
+        return Refusal("all-above", f"no threshold in range: {_side(below, 'below')} ({at}, {below} of them below)")
     if above < LEAST_A_SIDE or not law.threshold <= f[-1] * (1 - MARGIN):
-        return Refusal("all-below", f"no threshold in range: all points are below or at it ({at}, {above} of them above)")
+        return Refusal("all-below", f"no threshold in range: {_side(above, 'above')} ({at}, {above} of them above)")
     fitted_above = int((f[used] > law.threshold).sum())
     if fitted_above < LEAST_ABOVE_FITTED:
         words = f"only {fitted_above} points between it and {FITTED_TO:g} times it ({at}): measure more fluences there"

@@ -9,12 +9,20 @@ from rig.analysis.correction import MeanSpectra
 from rig.bench import Bench, parse_bench
 from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord
+from rig.measurements.control import Control
+from rig.measurements.control_record import reduce_control
 from rig.measurements.fluence_sweep import FluenceSweep
+from rig.measurements.iv import Iv
+from rig.measurements.iv_record import reduce_iv
 from rig.measurements.live_view import LiveView
 from rig.measurements.map_record import reduce_map
 from rig.measurements.on_off import OnOff
+from rig.measurements.pl_record import reduce_pl
+from rig.measurements.pl_vs_voltage import PlVsVoltage
+from rig.measurements.response import Response
+from rig.measurements.response_record import reduce_response
 from rig.measurements.sweep_record import reduce_sweep
-from rig.measurements.switching_record import reduce_switching_run
+from rig.measurements.switching_record import reduce_switching_run, without_result
 from rig.measurements.threshold_map import ThresholdMap
 from rig.runfile import Results, Run, open_run
 from rig.sequence import Measurement
@@ -84,11 +92,31 @@ def _map(run: Run, bench: Bench, ending: str | None) -> Record:
     return reduce_map(run, bench, ending=ending)
 
 
+def _iv(run: Run, bench: Bench, ending: str | None) -> Record:
+    return reduce_iv(run, bench, ending=ending)
+
+
+def _pl(run: Run, bench: Bench, ending: str | None) -> Record:
+    return reduce_pl(run, bench, ending=ending)
+
+
+def _control(run: Run, bench: Bench, ending: str | None) -> Record:
+    return reduce_control(run, bench, ending=ending)
+
+
+def _response(run: Run, bench: Bench, ending: str | None) -> Record:
+    return reduce_response(run, bench, ending=ending)
+
+
 CATALOGUE: dict[str, Entry] = {
     OnOff.name: Entry(OnOff, _switching),
     LiveView.name: Entry(LiveView, _switching),
     FluenceSweep.name: Entry(FluenceSweep, _sweep),
     ThresholdMap.name: Entry(ThresholdMap, _map),
+    Iv.name: Entry(Iv, _iv),
+    Response.name: Entry(Response, _response),
+    PlVsVoltage.name: Entry(PlVsVoltage, _pl),
+    Control.name: Entry(Control, _control),
 }
 MEASUREMENTS: dict[str, type[Measurement]] = {name: entry.parameters for name, entry in CATALOGUE.items()}
 
@@ -97,6 +125,12 @@ def reduce_run(run: Run, bench: Bench, ending: str | None = None) -> Record:
     """Reduce a run by the measurement that its header names; one of a measurement unknown here as a switching run."""
     entry = CATALOGUE.get(run.header.measurement, CATALOGUE[OnOff.name])
     return entry.reduce(run, bench, ending)
+
+
+def without_record(measurement: str, reason: str) -> dict[str, Any]:
+    """Return the plain numbers of a run that cannot be reduced: none; those of a switching run are null under their names."""
+    switching = CATALOGUE.get(measurement, CATALOGUE[OnOff.name]).reduce is _switching
+    return without_result(reason) if switching else {"measurement": measurement, "reason": reason, "fluence": None}
 
 
 def record_of(path: Path) -> Record:

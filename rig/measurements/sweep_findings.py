@@ -44,8 +44,11 @@ class SweepFindings:
         if result is None:
             return ""
         found = f"The result was: {result.sentence}."
+        values = f"{parameters.points} log-spaced values"
+        if parameters.chooses_fluence:
+            values = f"{result.measured} values, each chosen by the fit to those before it,"
         return (
-            f"The pump fluence was set to {parameters.points} log-spaced values between {parameters.fluence_min_uj_cm2:g} and "
+            f"The pump fluence was set to {values} between {parameters.fluence_min_uj_cm2:g} and "
             f"{parameters.fluence_max_uj_cm2:g} uJ/cm2 at {parameters.voltage_v:g} V ({result.fluence_from}). The light "
             "between 531 and 541 nm beyond that of the spontaneous band, scaled at the weakest fluences, was fitted with the "
             f"steady-state rate equation of a laser. {found}"

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from rig.analysis.light_curve import NOMINAL_ERROR
 from rig.bench import Bench
+from rig.fluence_record import run_scale
 from rig.measurements.fluence_sweep import Visit
 from rig.runfile import Run
 
@@ -34,7 +35,7 @@ def visit_fluence(
     attenuator repeats. All readings together still tell by which factor all set points are off.
     """
     asked = np.array([visit.fluence_uj_cm2 for visit in visits])
-    scale = bench.energy_scale()
+    scale = run_scale(run.header, bench)
     known = rows["cycle"] >= 0  # rests, too: their fluence is that of the visit
     cycle_of = dict(zip(rows["block"][known].tolist(), rows["cycle"][known].tolist(), strict=True))
     readings = run.energies

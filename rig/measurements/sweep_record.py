@@ -44,11 +44,11 @@ class SweepResult:
     curve, threshold      all visits together
     crossing              where the line is half as wide, its interval the two points around it
     width_uj_cm2, fwhm_nm per set point, (k,)
-    hysteresis            None unless the sweep went both ways
+    hysteresis            None unless the sweep went both ways to its end
     fluence_from          where the fluences come from
-    measured, planned     set points
+    measured, planned     set points; an adaptive sweep plans none beyond those it has measured
     left_out              why points were left out, a sentence each
-    faulted               the run was ended by a fault: there is no threshold, whatever the points say
+    faulted               the run was ended by a fault: there is no threshold and no crossing, whatever the points say
     """
 
     curve: LightCurve
@@ -78,7 +78,8 @@ class SweepResult:
     @property
     def sentence(self) -> str:
         """Say the threshold, or why there is none."""
-        done = f"{self.measured} of {self.planned} points"
+        of_all = f" of {self.planned}" if self.measured < self.planned else ""
+        done = f"{self.measured}{of_all} points"
         if self.faulted:
             return f"no threshold: the run was ended by a fault after {done}, what they say of the film is not certain"
         refusal = self.threshold.refusal
@@ -114,6 +115,8 @@ class SweepRecord:
             words.append(f"line half as wide at {result.crossing.value:.4g} uJ/cm2 (between points at {lo:.4g} and {hi:.4g})")
         if result.hysteresis is not None:
             words.append(result.hysteresis.reason)
+        if self.parameters.chooses_fluence:
+            words.append(f"adaptive: {result.measured} points chosen, instead of {self.parameters.points} of twice the shots")
         words.append(f"points: {result.curve.method}; fluence: {result.fluence_from}")
         if self.fluence is not None:
             common = 100 * self.fluence.scale.relative
@@ -139,7 +142,7 @@ class SweepRecord:
             "method": result.curve.method,
             "fluence_from": result.fluence_from,
             "points_measured": result.measured,
-            "points_planned": result.planned,
+            "points_planned": None if self.parameters.chooses_fluence else result.planned,
             "left_out": list(result.left_out),
             "points": [
                 {"fluence_uj_cm2": float(f), "signal_counts": float(y), "standard_error_counts": float(e)} for f, y, e in points
@@ -209,7 +212,8 @@ def reduce_sweep(
     ------
     ConfigError  the sequence in the file is no fluence sweep
     """
-    parameters, fluence, dark = parameters_of(run), fluence_record(run, bench), run.dark
+    parameters, dark = parameters_of(run), run.dark
+    fluence = fluence_record(run, bench, _chosen(run, parameters) if parameters.chooses_fluence else None)
     if dark is None:
         return SweepRecord(run, parameters, None, "the dark frames are not taken", fluence)
     rows = run.frames(0, run.count if frames is None else frames)
@@ -231,6 +235,14 @@ def reduce_sweep(
     except ValueError as error:
         return SweepRecord(run, parameters, None, str(error), fluence)
     return SweepRecord(run, parameters, result, "", fluence)
+
+
+def _chosen(run: Run, parameters: FluenceSweep) -> dict[int, float]:
+    """Fluence of each block of an adaptive sweep (uJ/cm2), as far as its frames are assigned."""
+    visits, cycle, block = parameters.visits(), run.column("cycle"), run.column("block")
+    known = cycle >= 0
+    pairs = dict(zip(block[known].tolist(), cycle[known].tolist(), strict=True))
+    return {number: visits[one].fluence_uj_cm2 for number, one in pairs.items()}
 
 
 def parameters_of(run: Run) -> FluenceSweep:
@@ -320,26 +332,26 @@ def reduced_sweep(
 
     everything = np.ones(len(rows), np.bool_)
     curve = curve_of(everything)
-    present = np.unique(point)
+    present = np.unique(point[metered] if by_energy else point)
     means = np.array([light[point == one].mean(axis=0) for one in present])
     at = np.array([np.nanmean(fluence[point == one]) for one in present], np.float64)
     order = np.argsort(at)
     at, fwhm_nm = at[order], widths(wavelength_nm, means[order])
     both = None
-    if parameters.order == "both":
+    if parameters.order == "both" and not faulted:
         downwards = np.array([visit.direction == "down" for visit in visits])[rows["cycle"]]
         both = hysteresis(find_threshold(curve_of(~downwards)), find_threshold(curve_of(downwards)))
     source = "the meter, every shot" if by_energy else asked.source
     return SweepResult(
         curve,
         find_threshold(curve),
-        half_width_crossing(at, fwhm_nm),
+        Value(None, None, "uJ/cm2") if faulted else half_width_crossing(at, fwhm_nm),
         at,
         fwhm_nm,
         both,
         source,
         len(present),
-        parameters.points,
+        len(present) if parameters.chooses_fluence else parameters.points,
         left_out,
         faulted,
     )

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from rig.analysis.statistics import Value
 from rig.analysis.switching import SwitchingResult, Verdict
+from rig.measurements.reference_light import ReferenceLight
+from rig.measurements.stability import Stability, percent_of
 from rig.measurements.switching_record import SwitchingRecord
-from rig.report.findings import Cell, Drawing, Mark, ResultTable
+from rig.report.findings import Cell, Drawing, Mark, ResultTable, Tone
 from rig.report.summary import value_text
 
 CYCLES_SHOWN = 100
@@ -30,7 +32,11 @@ CAPTION = (
     "a, emission against time and wavelength (counts per frame). b, mean spectra of both states with their widths at half "
     "maximum. c, light at 520 and 535 nm against time; shaded: voltage ON."
 )
-_MARKS = {True: Mark("pass", "good"), False: Mark("FAIL", "bad"), None: Mark("too few cycles", "open")}
+ENDED_BY_CONTRAST = (
+    "after the cycle at which half the 95 % interval of the contrast was below {:g} % of it; as it was looked at again and "
+    "again, the interval is somewhat too narrow."
+)
+_TONES: dict[bool | None, Tone] = {True: "good", False: "bad", None: "open"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,15 +52,17 @@ class SwitchingFindings:
         if result is None:
             return f"No results: {self.record.reason}."
         cycles = len(result.per_cycle)
-        return (
-            f"{'Switched' if result.switched else 'Not switched'}, {cycles} cycle{'' if cycles == 1 else 's'}: {result.reason}."
-        )
+        verdict = f"{'Switched' if result.switched else 'Not switched'}, {cycles} cycle{'' if cycles == 1 else 's'}"
+        return " ".join([f"{verdict}: {result.reason}.", *(f"{note[:1].upper()}{note[1:]}." for note in self.record.notes)])
 
     @property
     def tables(self) -> Sequence[ResultTable]:
         """Get values, verdicts and cycles; nothing without a result."""
         result = self.record.result
-        return () if result is None else (_values(result), self._verdicts(), _cycles(result))
+        found = () if result is None else (_values(result), self._verdicts(), _cycles(result))
+        reference = (_reference(self.record.reference),) if self.record.reference else ()
+        losses = () if self.record.stability is None else (_losses(self.record.stability),)
+        return (*found, *losses, *reference)
 
     @property
     def drawings(self) -> Sequence[Drawing]:
@@ -81,6 +89,11 @@ class SwitchingFindings:
         known = [f"{value_text(value)} at {where}" for where, value in ratios if value.value is not None]
         if known:
             said.append(f"The ratio of the light with and without voltage was {' and '.join(known)}.")
+        if self.record.reference:
+            frames = sum(one.frames for one in self.record.reference)
+            said.append(f"{frames} frames with the pump blocked were compared with the dark frames and used for nothing else.")
+        if self.record.precision is not None:
+            said.append(f"The run was to end {ENDED_BY_CONTRAST.format(self.record.precision.wanted_percent)}")
         said.append("Uncertainties after ± of these values are half the 95 % interval, from batch means.")
         return " ".join(said)
 
@@ -96,7 +109,8 @@ class SwitchingFindings:
 
 def _mark(verdict: Verdict) -> Mark:
     """An absent value fails by the rule, but nobody should take it for a value that was measured."""
-    return Mark("FAIL: no value", "bad") if verdict.passed is False and verdict.value is None else _MARKS[verdict.passed]
+    word = "FAIL: no value" if verdict.passed is False and verdict.value is None else verdict.word
+    return Mark(word, _TONES[verdict.passed])
 
 
 def _values(result: SwitchingResult) -> ResultTable:
@@ -117,3 +131,34 @@ def _cycles(result: SwitchingResult) -> ResultTable:
     left = len(cycles) - CYCLES_SHOWN
     note = f"{left} more cycles are in the results of the run file. " if left > 0 else ""
     return ResultTable("Cycle by cycle", ("cycle", "switched", *(name for name, _ in PER_CYCLE)), tuple(rows), note + INTERVALS)
+
+
+def _reference(found: Sequence[ReferenceLight]) -> ResultTable:
+    rows = tuple(
+        (one.when, str(one.frames), f"{band_nm} nm", value_text(light.light), _share(light.share), _LIT[light.lit])
+        for one in found
+        for band_nm, light in ((520, one.light_520), (535, one.light_535))
+    )
+    columns = ("reference frames", "number", "band", "light per frame", "of the OFF light", "as dark as the dark frames")
+    note = "The pump is fired and kept from the film: what is left is light of the room, or of the laser past the film. "
+    return ResultTable("Stray light", columns, rows, note + INTERVALS)
+
+
+_LIT = {True: Mark("NO", "bad"), False: Mark("yes", "good"), None: Mark("too few frames", "open")}
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2g} %"
+
+
+def _losses(stability: Stability) -> ResultTable:
+    found = stability.found
+    rows: list[tuple[Cell, ...]] = [
+        (str(number), value_text(percent_of(off)), value_text(percent_of(on)))
+        for number, (off, on) in enumerate(zip(found.off_by_cycle, found.on_by_cycle, strict=True))
+    ]
+    left = max(0, len(rows) - CYCLES_SHOWN)
+    note = f"{left} earlier ones are in the results of the run file. " if left else ""
+    note += "Against the mean of the first 3; the error is the larger one of the scatters inside a cycle and between cycles. "
+    columns = ("cycle that counts", "OFF light lost, 520 nm", "ON light lost, 535 nm")
+    return ResultTable("Light lost", columns, tuple(rows[left:]), f"{note}{stability.sentence}.")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,27 @@ from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord, fluence_record
 from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.live_view import REASON, LiveView
+from rig.measurements.on_off import OnOff
+from rig.measurements.reference_light import ReferenceLight, reference_light
+from rig.measurements.stability import Precision, Stability, precision_of, stability_of
 from rig.measurements.threshold_map import ThresholdMap
 from rig.reduction import chunks, usable
 from rig.report.summary import results_json
 from rig.runfile import Flag, Results, Run, open_run
+from rig.sequence import parse_sequence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from rig.report.figure import SwitchingPicture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SwitchingRecord:
     """A run reduced: `result` None when no frame can be used (nothing assigned, no dark frames); `reason` says why.
 
-    `fluence` is None on a bench without an energy meter.
+    `fluence` is None on a bench without an energy meter; `reference`, `precision` and `stability` are there when the sequence
+    asks for reference frames or a stop rule.
     """
 
     run: Run
@@ -35,18 +42,33 @@ class SwitchingRecord:
     result: SwitchingResult | None
     reason: str
     fluence: FluenceRecord | None = None
+    reference: tuple[ReferenceLight, ...] = ()
+    precision: Precision | None = None
+    stability: Stability | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
         """Get the verdicts on the paper's claims that this run can judge."""
         return [] if self.result is None else acceptance(self.result)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what reference frames and stop rule brought, a sentence each."""
+        told = (*self.reference, self.precision, self.stability)
+        return tuple(one.sentence for one in told if one is not None)
+
     def as_json(self) -> dict[str, Any]:
-        """Return the results as plain numbers; every value null when there is no result."""
-        fluence = {"fluence": None if self.fluence is None else self.fluence.as_json()}
+        """Return the results as plain numbers, every value null without a result; what was not asked for is not there."""
+        more: dict[str, Any] = {"fluence": None if self.fluence is None else self.fluence.as_json()}
+        if self.reference:
+            more["reference"] = [one.as_json() for one in self.reference]
+        if self.precision is not None:
+            more["precision"] = self.precision.as_json()
+        if self.stability is not None:
+            more["stability"] = self.stability.as_json()
         if self.result is None:
-            return {**without_result(self.reason), **fluence}
-        return {**results_json(self.result), "switched": self.result.switched, "reason": self.result.reason, **fluence}
+            return {**without_result(self.reason), **more}
+        return {**results_json(self.result), "switched": self.result.switched, "reason": self.result.reason, **more}
 
     def stored(self, text: str) -> Results:
         """What the finished file keeps: the results as JSON `text`, mean spectra per state."""
@@ -58,21 +80,21 @@ class SwitchingRecord:
         }
         return Results(text, arrays)
 
-    def figure(self) -> "Figure":
-        """Draw the paper's Figure 2a-c from the file.
+    def picture(self) -> "SwitchingPicture":
+        """Get what is drawn of the run, read from the file.
 
         Raises
         ------
         ValueError  there is nothing to draw
         """
-        from rig.report.figure import switching_figure
+        from rig.report.figure import SwitchingPicture
 
         dark = self.run.dark
         if self.means is None or self.result is None or dark is None:
             raise ValueError(self.reason)
         rows = self.run.frames()
-        shown = np.flatnonzero(rows["state"] >= 0)
-        return switching_figure(
+        shown = np.flatnonzero((rows["state"] >= 0) & ((rows["flags"] & int(Flag.REFERENCE)) == 0))
+        return SwitchingPicture(
             wavelength_nm=self.run.wavelength_nm,
             time_s=_time_s(rows)[shown],
             spectra=_Shown(self.run, shown),
@@ -84,10 +106,19 @@ class SwitchingRecord:
             missed=(rows["flags"][shown] & int(Flag.MISSED_PULSE)) != 0,
             means=self.means,
             result=self.result,
-            run_id=self.run.header.run_id,
-            sample=self.run.header.sample,
-            simulated=self.run.header.simulated,
         )
+
+    def figure(self) -> "Figure":
+        """Draw the paper's Figure 2a-c from the file.
+
+        Raises
+        ------
+        ValueError  there is nothing to draw
+        """
+        from rig.report.figure import switching_figure
+
+        header = self.run.header
+        return switching_figure(self.picture(), run_id=header.run_id, sample=header.sample, simulated=header.simulated)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,9 +153,9 @@ def reduce_switching_run(run: Run, bench: Bench) -> SwitchingRecord:
     if dark is None:
         return SwitchingRecord(run, None, None, "the run ended before its dark frames were taken", fluence)
     rows = run.frames()
-    use = usable(rows["flags"])
+    use, reference = usable(rows["flags"]), reference_light(rows, dark.frames)
     if not use.any():
-        return SwitchingRecord(run, None, None, "no frame is assigned to a shot, settled and unflagged", fluence)
+        return SwitchingRecord(run, None, None, "no frame is assigned to a shot, settled and unflagged", fluence, reference)
     batches = ((spectra, rows["state"][part], rows["cycle"][part], use[part]) for part, spectra in chunks(run, len(rows)))
     means = mean_spectra(batches, dark.mean, run.header.nonlinearity, dark.hot)
     result = reduce_switching(
@@ -136,8 +167,27 @@ def reduce_switching_run(run: Run, bench: Bench) -> SwitchingRecord:
         rows["cycle"],
         use,
         psf_fwhm_nm=bench.spectrometer.psf_nm,
+        energy=rows["pulse_energy_uj"],
     )
-    return SwitchingRecord(run, means, result, "", fluence)
+    asked = parameters_of(run)
+    if asked is None:
+        return SwitchingRecord(run, means, result, "", fluence, reference)
+    precision = precision_of(rows, result.contrast_535, asked)
+    stability = stability_of(rows, asked, None if fluence is None else fluence.mean_uj_cm2)
+    return SwitchingRecord(run, means, result, "", fluence, reference, precision, stability)
+
+
+def parameters_of(run: Run) -> OnOff | None:
+    """Read the parameters that a run was made with; None when it is no switching run.
+
+    Raises
+    ------
+    ConfigError  they cannot be understood
+    """
+    if run.header.measurement != OnOff.name:
+        return None
+    document = parse_document(run.header.sequence_toml, Path("sequence.toml"))
+    return cast(OnOff, parse_sequence(document, {OnOff.name: OnOff}).parameters)
 
 
 def record_of(path: Path) -> SwitchingRecord:

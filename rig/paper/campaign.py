@@ -8,7 +8,11 @@ from typing import Literal
 from drivers.errors import RigError
 from rig.config_file import ConfigModel
 from rig.measurements.catalogue import Record, record_of
+from rig.measurements.control import Control
+from rig.measurements.iv import Iv
 from rig.measurements.on_off import OnOff
+from rig.measurements.pl_vs_voltage import PlVsVoltage
+from rig.measurements.response import Response
 from rig.measurements.threshold_map import ThresholdMap
 from rig.runfile import open_run
 from rig.sequence import Sequence
@@ -36,8 +40,12 @@ class Step:
 
 
 STEPS: tuple[Step, ...] = (
+    Step(Iv(), "film", "Current against voltage, contact"),
     Step(OnOff(), "film", "Switching at 40 uJ/cm2 (Fig. 2a-c)"),
     Step(ThresholdMap(), "film", "Thresholds against voltage (Fig. 2d-f)"),
+    Step(PlVsVoltage(), "film", "Weakly pumped light against voltage (Fig. 4a)"),
+    Step(Response(), "film", "Response to a square wave (Fig. 4b)"),
+    Step(Control(), "control", "Control device: insensitive to the voltage (Fig. 4d)"),
 )
 
 

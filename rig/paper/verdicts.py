@@ -4,13 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from rig.bench import Bench
+from rig.measurements.control_record import ControlRecord
+from rig.measurements.iv_record import IvRecord
 from rig.measurements.map_record import MapRecord
+from rig.measurements.pl_record import PlRecord
+from rig.measurements.response_record import ResponseRecord
 from rig.measurements.switching_record import SwitchingRecord
 from rig.paper.campaign import STEPS, Collected
 from rig.paper.claim import Judged, absent
 from rig.paper.claims import CLAIMS
+from rig.paper.of_control import of_control
+from rig.paper.of_current import of_current
 from rig.paper.of_map import of_map
+from rig.paper.of_response import of_response
 from rig.paper.of_switching import of_switching
+from rig.paper.of_weak_light import of_weak_light
 
 SOURCES: Mapping[str, str] = {
     **dict.fromkeys(("C05", "C06", "C07", "C08", "C09", "C10", "C11"), "on_off"),
@@ -32,6 +40,17 @@ def verdicts(found: Collected, bench: Bench, refused: Mapping[str, str]) -> list
         made += of_switching(switching, bench)
     if isinstance(thresholds, MapRecord):
         made += of_map(thresholds)
+    current, light = found.records.get("iv"), found.records.get("pl_vs_voltage")
+    bare = current if isinstance(current, IvRecord) else None
+    if bare is not None:
+        made += of_current(bare)
+    if isinstance(light, PlRecord):
+        made += of_weak_light(light)
+    response, control = found.records.get("response"), found.records.get("control")
+    if isinstance(response, ResponseRecord):
+        made += of_response(response)
+    if isinstance(control, ControlRecord):
+        made += of_control(control, bare)
     by_claim: dict[str, list[Judged]] = {}
     for one in made:
         by_claim.setdefault(one.claim, []).append(one)

@@ -1,11 +1,13 @@
 """Under which conditions a run was made, in words with units: sample, people, air, pump, voltage, limits."""
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from rig.bench import Bench
+from rig.bench_tables import FilterWheel
 from rig.fluence_record import FluenceRecord
 from rig.report.run_facts import RunFacts
 from rig.report.summary import duration_text
@@ -55,10 +57,9 @@ def measured_text(fluence: FluenceRecord) -> str:
     places = min(6, max(0, 1 - math.floor(math.log10(error)))) if error else 2
     mean = f"{fluence.mean_uj_cm2:.{places}f}"
     statistical = "" if error is None else f" ± {error:.{places}f} (standard error)"
-    parts = f"area {100 * scale.spot_area_uncertainty:g} %, meter {100 * scale.gain_uncertainty:g} %"
     return (
-        f"{mean}{statistical} ± {fluence.systematic_uj_cm2 or 0.0:.2g} (systematic, 1 σ: {parts}, "
-        f"pick-off {100 * scale.pickoff_uncertainty:g} %) µJ/cm², {fluence.readings} "
+        f"{mean}{statistical} ± {fluence.systematic_uj_cm2 or 0.0:.2g} (systematic, 1 σ: {scale.parts_text()}) µJ/cm², "
+        f"{fluence.readings} "
         f"reading{'' if fluence.readings == 1 else 's'}"
     )
 
@@ -74,6 +75,8 @@ def _pump(facts: RunFacts) -> Iterator[tuple[str, str]]:
         pump = bench.pump
         yield "pumped spot", f"{pump.spot_area_cm2:g} cm² ± {100 * pump.spot_area_uncertainty:g} % (source: {pump.source})"
         yield "attenuator", _attenuator(facts, bench)
+        if bench.filter_wheel is not None:
+            yield "filter wheel", _filter(facts, bench.filter_wheel)
 
 
 def _attenuator(facts: RunFacts, bench: Bench) -> str:
@@ -85,6 +88,15 @@ def _attenuator(facts: RunFacts, bench: Bench) -> str:
     age = "age unknown" if math.isnan(age_s) else f"{age_s / DAY_S:.1f} days before this run"
     what = "SIMULATED calibration" if facts.calibration.simulated else "calibrated"
     return f"{what} {facts.calibration.calibrated_at} ({age})"
+
+
+def _filter(facts: RunFacts, wheel: FilterWheel) -> str:
+    timing = json.loads(facts.header.timing_json or "{}")
+    position, part = timing.get("filter_position"), timing.get("filter_transmission")
+    if position is None:
+        return "not recorded where it stood"
+    error = "" if part == 1 else f" ± {100 * wheel.transmission_uncertainty:g} %"
+    return f"position {position}, {'open' if part == 1 else f'lets {part:g}{error} through'}"
 
 
 def _levels(facts: RunFacts) -> Iterator[tuple[str, str]]:

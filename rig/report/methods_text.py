@@ -8,6 +8,8 @@ from rig.report.findings import Findings
 from rig.report.run_facts import RunFacts, eventful
 from rig.runfile import Flag
 
+FRAME = ("pulses", "period_ns", "open_ns", "close_ns")
+
 
 def methods_text(facts: RunFacts, findings: Findings) -> str:
     """Write the paragraph."""
@@ -34,8 +36,13 @@ def _instrument(facts: RunFacts, role: str, otherwise: str) -> str:
 
 
 def _pump(facts: RunFacts) -> list[str]:
-    bench, fluence = facts.bench, facts.fluence
+    bench, fluence, light = facts.bench, facts.fluence, facts.timing.get("light", "pulses")
     sample = f"The sample {facts.header.sample}" if facts.header.sample else "The sample"
+    if light == "none":
+        return [f"{sample} was kept in the dark."]
+    if light == "cw":
+        lamp = "" if bench is None or bench.cw_shutter is None else f" at {bench.cw_shutter.wavelength_nm:g} nm"
+        return [f"{sample} was kept under weak continuous light{lamp}, whose power was not measured."]
     wavelength = f" at {bench.energy_meter.wavelength_nm:g} nm" if bench is not None and bench.energy_meter is not None else ""
     rate = f" at a repetition rate of {bench.laser_trigger.rate_hz:g} Hz" if bench is not None else ""
     asked = f" with a nominal fluence of {asked_text(facts.asked_uj_cm2)} µJ/cm²" if facts.asked_uj_cm2 else ""
@@ -82,10 +89,15 @@ def _stretches(facts: RunFacts) -> str:
 
 def _spectra(facts: RunFacts) -> list[str]:
     spectrometer = _instrument(facts, "spectrometer", "a spectrometer")
-    exposure = ""
+    exposure, often = "", "one per laser pulse"
     if facts.bench is not None:
         exposure = f" with an exposure of {facts.bench.spectrometer.integration_time_s * 1e6:g} µs"
-    said = [f"Emission spectra were recorded with {spectrometer}, one per laser pulse{exposure}."]
+    told = [number for name in FRAME if isinstance(number := facts.timing.get(name), int)]
+    if len(told) == len(FRAME) and facts.timing["pulses"] != 1:
+        pulses, period_ns, open_ns, close_ns = told
+        often = f"one for every {pulses} laser pulses" if pulses else f"one every {period_ns * 1e-6:g} ms"
+        exposure = f" with an exposure of {(close_ns - open_ns) * 1e-6:g} ms"
+    said = [f"Emission spectra were recorded with {spectrometer}, {often}{exposure}."]
     if facts.dark_frames:
         said.append(
             f"The mean of {facts.dark_frames} dark frames was subtracted, the detector's nonlinearity corrected, and "

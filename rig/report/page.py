@@ -38,6 +38,7 @@ FLAG_WORDS = {
     Flag.SURPLUS: "no shot accounts for it",
     Flag.MONITOR: "a monitor noted something",
     Flag.DARK_SHIFT: "the dark level had moved",
+    Flag.REFERENCE: "the pump was kept from the film, by plan",
 }
 
 

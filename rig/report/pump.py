@@ -1,6 +1,6 @@
 """What a person reads of the pump before a run: fluence, angle of the plate, age of its calibration, shutter."""
 
-from rig.bench import Bench
+from rig.bench import OPEN_POSITION, Bench
 from rig.compiler import Compiled, Plan
 
 DAY_S = 86_400
@@ -18,15 +18,25 @@ def fluence_text(what: Plan, bench: Bench, now_label: str) -> str:
     else:
         source = "pump as entered by hand" if bench.attenuator is None else "attenuator, zero and extinction entered by hand"
     meter = "no energy meter" if bench.energy_meter is None else "measured during the run"
-    return f"{values} uJ/cm2; {source}; {meter}"
+    return f"{values} uJ/cm2; {source}{_filter_text(what.blocks[0])}; {meter}"
+
+
+def _filter_text(one: Compiled) -> str:
+    """Say which filter stands in the beam, nothing where it is open or there is no wheel."""
+    at = one.programs.filter
+    return "" if at is None or at.position == OPEN_POSITION else f", behind filter {at.position} ({at.transmission:g})"
 
 
 def pump_lines(one: Compiled, bench: Bench) -> list[str]:
-    """Say what plate and shutter do in a block."""
-    lines: list[str] = []
+    """Say what plate and shutters do in a block."""
+    lines, light = list[str](), one.block.exposure.light
     if one.programs.plate_deg is not None:
         lines.append(f"  attenuator      {one.block.fluence_uj_cm2:g} uJ/cm2, plate at {one.programs.plate_deg:.3f} deg")
-    if bench.shutter is not None:
+    if (at := one.programs.filter) is not None:
+        lines.append(f"  filter wheel    position {at.position}, lets {at.transmission:g} through, for the whole run")
+    if bench.cw_shutter is not None and light == "cw":
+        lines.append("  cw shutter      open from the first burst to the end of the run, or until other light is asked for")
+    if bench.shutter is not None and light == "pulses":
         when = "for the time of each burst" if bench.laser.runs_free else "from the first burst to the end of the run"
         lines.append(f"  shutter         open {when}")
     return lines

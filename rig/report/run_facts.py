@@ -19,7 +19,7 @@ from rig.lifeline import guard_words
 from rig.report.voltage_levels import VoltageLevel, voltage_levels
 from rig.runfile import Flag, Run, RunHeader
 
-BY_PLAN = Flag.SETTLING | Flag.LEAD_IN  # frames after an edge and after arming are set aside in every run
+BY_PLAN = Flag.SETTLING | Flag.LEAD_IN | Flag.REFERENCE  # set aside: after an edge, after arming, pump blocked
 _EVENTFUL = sum(int(flag) for flag in Flag if flag not in BY_PLAN)
 
 
@@ -64,6 +64,7 @@ class RunFacts:
     assumed: Mapping[str, Any]
     simulation: Mapping[str, Any]
     parameters: Mapping[str, Any]
+    timing: Mapping[str, Any]
     unread: tuple[str, ...]
 
     @property
@@ -191,5 +192,6 @@ def read_facts(run: Run) -> RunFacts:
         assumed=texts.json_object("assumed values", header.assumed_json),
         simulation=texts.json_object("simulation", header.simulation_json),
         parameters=texts.parameters(header.sequence_toml),
+        timing=texts.json_object("timing", header.timing_json),
         unread=tuple(texts.unread),
     )

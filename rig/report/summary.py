@@ -69,16 +69,16 @@ def results_table(verdicts: Sequence[Verdict]) -> Table:
         table.add_column(name, no_wrap=name == "measured", max_width=_NARROW.get(name))
     for v in verdicts:
         measured = value_text(Value(v.value, v.ci95, v.unit))
-        table.add_row(v.claim, v.quantity, measured, v.paper, v.rule, _VERDICTS[v.passed])
+        table.add_row(v.claim, v.quantity, measured, v.paper, v.rule, Text(v.word, style=_VERDICTS[v.passed]))
     return table
 
 
 _NARROW = {"quantity": 15, "paper": 11}  # leaves the rule enough of 80 columns
 _PLAIN: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False}
 _VERDICTS = {
-    True: Text("pass", style="bold green"),
-    False: Text("FAIL", style="bold red"),
-    None: Text("too few cycles", style="yellow"),
+    True: "bold green",
+    False: "bold red",
+    None: "yellow",
 }
 
 

@@ -48,6 +48,15 @@ class Emission:
     shift_ev: Floats
 
 
+def band_shift_ev(parameters: FilmParameters, state: SlowState) -> Floats:
+    """How far all energies have moved (eV), (n,): up by warming, down by the square of the field in the film.
+
+    The latter is the Stark effect; there is none in the film itself, see variants.py.
+    """
+    stark_ev = parameters.stark_ev_per_v2 * (parameters.voltage_share * state.voltage_v) ** 2
+    return parameters.gap_ev_per_k * state.warming_k - stark_ev
+
+
 class EdgeEmission:
     """The emission law of one device."""
 
@@ -66,12 +75,11 @@ class EdgeEmission:
     def emit(self, fluence_uj_cm2: Floats, state: SlowState, bleached: Floats, condition: Condition | None = None) -> Emission:
         """Return the light of n shots from fluence, slow state, bleached fraction and condition (default: as made), all (n,).
 
-        Each shot depends on its own entries only, bit for bit, however many come with it. Warming moves all energies up, the
-        field in the film moves them down by its square (Stark effect; none in the film itself, see variants.py).
+        Each shot depends on its own entries only, bit for bit, however many come with it.
         """
         n, p = len(fluence_uj_cm2), self.parameters
         condition = condition or Condition(*np.ones((3, n)))
-        shift_ev = p.gap_ev_per_k * state.warming_k - p.stark_ev_per_v2 * (p.voltage_share * state.voltage_v) ** 2
+        shift_ev = band_shift_ev(p, state)
         emission = Emission(np.empty(n), np.empty((n, len(NODES_NM))), shift_ev)
         for start in range(0, n, BLOCK):
             rows = slice(start, start + BLOCK)

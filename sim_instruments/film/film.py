@@ -45,6 +45,7 @@ class Film:
         self._edge = EdgeEmission(parameters)
         self._dose = -float(np.log1p(-self._worn.bleached))
         self._pumped_ns: int | None = None
+        self._seen_ns: int | None = None
         self._leaks: list[tuple[float, int]] = []
         self._drifts: list[Drift] = []
 
@@ -78,7 +79,7 @@ class Film:
     def set_voltage(self, voltage_v: float, t_ns: int) -> None:
         """From `t_ns` on the terminals are at `voltage_v` (V).
 
-        Raises ValueError when t decreases, or when pulses from after `t_ns` have already been emitted.
+        Raises ValueError when t decreases, or when light from after `t_ns` has already been given.
         """
         self._check_unseen(t_ns)
         self._history.set_voltage(voltage_v, t_ns)
@@ -111,6 +112,8 @@ class Film:
     def _check_unseen(self, t_ns: int) -> None:
         if self._pumped_ns is not None and t_ns <= self._pumped_ns:
             raise ValueError(f"a change at {t_ns} ns, but the pulse at {self._pumped_ns} ns has been emitted")
+        if self._seen_ns is not None and t_ns < self._seen_ns:
+            raise ValueError(f"a change at {t_ns} ns, but light up to {self._seen_ns} ns has been given")
 
     def current_a(self, voltage_v: float, t_ns: int) -> float:
         """DC current (A) drawn at `voltage_v` (V) by the film as its history has left it at `t_ns`.
@@ -185,7 +188,26 @@ class Film:
             if (self._pumped_ns is not None and t_ns[0] < self._pumped_ns) or (np.diff(t_ns) < 0).any():
                 raise ValueError("pulses must come in the order of time")
             self._pumped_ns = int(t_ns[-1])
-        doses = self.parameters.bleach_per_shot * (fluence_uj_cm2 / BLEACH_REFERENCE_UJ_CM2) ** 1.5
-        total = np.cumsum(np.concatenate([[self._dose], doses]))
+        total = self._doses(fluence_uj_cm2)
         self._dose = float(total[-1])
         return -np.expm1(-total[:-1])
+
+    def bleached_by(self, fluence_uj_cm2: Floats) -> Floats:
+        """Bleached fraction before each of the next pulses (n,) and after the last, (n + 1,)."""
+        return -np.expm1(-self._doses(fluence_uj_cm2))
+
+    def collected(self, t_ns: TimesNs) -> Floats:
+        """What drifts of the optics leave of the light at `t_ns` (n,)."""
+        left = np.ones(len(t_ns))
+        for drift in self._drifts:
+            left = left * drift(t_ns)[1]
+        return left
+
+    def shone_until(self, t_ns: int) -> None:
+        """Take note that continuous light up to `t_ns` has been given: what lies long before may be forgotten."""
+        self._seen_ns = t_ns
+        self._history.forget_before(t_ns - KEPT_NS)
+
+    def _doses(self, fluence_uj_cm2: Floats) -> Floats:
+        doses = self.parameters.bleach_per_shot * (fluence_uj_cm2 / BLEACH_REFERENCE_UJ_CM2) ** 1.5
+        return np.cumsum(np.concatenate([[self._dose], doses]))

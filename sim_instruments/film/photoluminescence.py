@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sim_instruments.film.charging import SlowState
 from sim_instruments.film.damage import condition
+from sim_instruments.film.emission import band_shift_ev
 from sim_instruments.film.film import Film
 from sim_instruments.film.parameters import FilmParameters
 from sim_instruments.film.populations import exciton_rate_per_ps, mean_excitations
@@ -18,7 +19,7 @@ from sim_instruments.film.populations import exciton_rate_per_ps, mean_excitatio
 Floats = NDArray[np.float64]
 TimesNs = NDArray[np.int64]
 
-FRAME_NODES = 16
+FRAME_NODES, FRAME_NODES_AT_MOST, NODE_NS = 16, 256, 625_000
 
 
 class Decay(NamedTuple):
@@ -73,10 +74,38 @@ def cw_frames(film: Film, open_ns: TimesNs, close_ns: TimesNs) -> Floats:
     The midpoint rule on 16 nodes misses 1e-3 of a frame at a voltage edge, less elsewhere. Light this weak bleaches nothing.
     Raises ValueError for times that the film has forgotten.
     """
-    middle = (np.arange(FRAME_NODES) + 0.5) / FRAME_NODES
-    t_ns = open_ns[:, None] + np.multiply((close_ns - open_ns)[:, None], middle).astype(np.int64)
+    t_ns = _spread(open_ns, close_ns, FRAME_NODES)
     seen = cw_yield(film.parameters, film.state(t_ns.ravel()), film.bleached_fraction)
     return seen.reshape(t_ns.shape).mean(axis=1)
+
+
+def frame_nodes(open_ns: TimesNs, close_ns: TimesNs) -> TimesNs:
+    """Times (n, k) that stand for exposures [open, close) of one length: every 0.6 ms, but at least 16 and at most 256."""
+    longest_ns = int((close_ns - open_ns).max(initial=0))
+    return _spread(open_ns, close_ns, min(FRAME_NODES_AT_MOST, max(FRAME_NODES, -(-longest_ns // NODE_NS))))
+
+
+def cw_light(film: Film, t_ns: TimesNs, arriving: Floats, bleached: Floats) -> tuple[Floats, Floats]:
+    """Mean of `arriving` times `cw_yield`, and of that times the shift of the band (eV), of n frames, (n,) each.
+
+    Parameters
+    ----------
+    t_ns, arriving  nodes of the frames, and what part of the pump reaches the film then, (n, k)
+    bleached        fraction at each frame, (n,)
+
+    Raises ValueError for times that the film has forgotten.
+    """
+    flat_ns = t_ns.ravel()
+    state = film.state(flat_ns)
+    seen = cw_yield(film.parameters, state, np.repeat(bleached, t_ns.shape[1])) * film.collected(flat_ns) * arriving.ravel()
+    moved = seen * band_shift_ev(film.parameters, state)
+    return seen.reshape(t_ns.shape).mean(axis=1), moved.reshape(t_ns.shape).mean(axis=1)
+
+
+def _spread(open_ns: TimesNs, close_ns: TimesNs, count: int) -> TimesNs:
+    """Middles of `count` equal parts of exposures, (n, count)."""
+    middle = (np.arange(count) + 0.5) / count
+    return open_ns[:, None] + np.multiply((close_ns - open_ns)[:, None], middle).astype(np.int64)
 
 
 def pulsed(parameters: FilmParameters, fluence_uj_cm2: Floats, state: SlowState, bleached: Floats | float = 0.0) -> Decay:

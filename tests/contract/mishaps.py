@@ -149,6 +149,8 @@ def renewed_in(world: World, role: str, settings: Mapping[str, Any], persona: An
         world.terminal.set_voltage(0.0, world.now_ns())
     if role == "shutter":
         world.beam.elements.remove(persona.blades)
+    if role == "filter_wheel":
+        world.beam.filters.remove(persona.wheel)
     around = Surroundings(world.terminal, world.light_path, world.beam, np.random.default_rng(7), settings)
     renewed = find(settings["model"], role).make(around)
     renewed.run_until(world.now_ns())

@@ -107,6 +107,7 @@ FACTS = {
     ),
     "thorlabs-ell14": ModelFacts((SERIAL, LINE), b"0in", b"0ma00004600", b"0ma00008C00"),
     "thorlabs-sc10": ModelFacts((SERIAL, LINE), b"ens?\r", b"rep=17\r", b"ens\r"),
+    "thorlabs-fw102c": ModelFacts((SERIAL, LINE), b"pos?\r", b"speed=0\r", b"pos=4\r"),
     "thorlabs-pm100d": ModelFacts(
         (USBTMC, LINE),
         b"*IDN?\n",

@@ -305,6 +305,35 @@ SHUTTER = [
 ]
 
 
+def wheel(bench: Stage) -> Any:
+    return bench.instruments["filter_wheel"]
+
+
+def stands_in_the_beam(bench: Stage, told: int, position: int) -> None:
+    """What the film gets is what the filter of that position lets through, and nothing moves any more."""
+    assert told == position
+    for wait_s in (0.0, 2.0):
+        bench.wait(wait_s)
+        let_through = bench.world.beam.filtered(np.array([bench.now_ns()]), np.ones(1))[0]
+        assert let_through == pytest.approx(10.0 ** (1 - position), rel=0.15)
+
+
+FILTER_WHEEL = [
+    Story(
+        "prepare", lambda bench: wheel(bench).prepare(), lambda bench, _: stands_in_the_beam(bench, wheel(bench).move_to(3), 3)
+    ),
+    Story("move", lambda bench: wheel(bench).move_to(4), lambda bench, told: stands_in_the_beam(bench, told, 4)),
+    Story("stay", lambda bench: wheel(bench).move_to(1), lambda bench, told: stands_in_the_beam(bench, told, 1)),
+    Story(
+        "ask",
+        lambda bench: wheel(bench).position(),
+        lambda bench, told: stands_in_the_beam(bench, told, 6),
+        lambda bench: wheel(bench).move_to(6),
+        powered=True,
+    ),
+]
+
+
 # --- energy meter -----------------------------------------------------------------------------------------------------
 
 
@@ -415,4 +444,5 @@ STORIES = {
     "attenuator": [WHO, *ATTENUATOR],
     "shutter": [WHO, *SAFE, *SHUTTER],
     "energy_meter": [WHO, *METER],
+    "filter_wheel": [WHO, *FILTER_WHEEL],
 }

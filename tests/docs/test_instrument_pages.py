@@ -169,6 +169,7 @@ ASK: dict[str, tuple[Callable[[PersonaEntry, str], list[str]], frozenset[str]]] 
     "ocean-usb4000": (usb4000, frozenset({"no such"})),
     "thorlabs-ell14": (ell14, frozenset({"GS03"})),
     "thorlabs-sc10": (sc10, frozenset({"CMD_NOT_DEFINED"})),
+    "thorlabs-fw102c": (sc10, frozenset({"CMD_NOT_DEFINED"})),
 }
 SCPI = (scpi, frozenset({"-110", "-111", "-112", "-113", "-114"}))
 # pages whose examples are sent without any complaint, not only known by name

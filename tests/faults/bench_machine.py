@@ -53,7 +53,7 @@ ON_TIME_S = 0.25  # limit of this bench
 ON_EXTRA_S = 6.0
 WIRE_KINDS = ("lost", "slow", "late", "very late", "doubled", "cut", "corrupt", "another", "noise before")
 WIRE_KINDS += ("swallowed", "half sent", "off and on before")
-ROLES = ("voltage_source", "laser_trigger", "spectrometer", "shutter", "attenuator", "energy_meter")
+ROLES = ("voltage_source", "laser_trigger", "spectrometer", "shutter", "attenuator", "energy_meter", "filter_wheel")
 CABLES = ("spectrometer.trigger", "laser.trigger", "voltage_source.trigger_link_1")
 # by number of the message: up to about 430 instruments are prepared and dark frames taken, up to about 640 there are blocks
 MOMENTS = st.integers(430, 640) | st.integers(470, 600) | st.integers(0, 430)

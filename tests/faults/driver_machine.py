@@ -207,6 +207,15 @@ class DriverMachine(RuleBasedStateMachine):
         plate = self.bench.instruments["attenuator"]
         self._then(plate.prepare if prepare else lambda: plate.move_to(angle_deg))
 
+    @precondition(lambda self: "filter_wheel" in self.bench.instruments)
+    @rule(position=st.sampled_from((1, 2, 6, 0, 7)), what=st.sampled_from(("prepare", "move_to", "position", "errors")))
+    def use_filter_wheel(self, position: int, what: str) -> None:
+        wheel = self.bench.instruments["filter_wheel"]
+        done = self._then(getattr(wheel, what) if what != "move_to" else lambda: wheel.move_to(position))
+        if done and what == "move_to":
+            let_through = self.bench.world.beam.filtered(np.array([self.bench.now_ns()]), np.ones(1))[0]
+            assert abs(let_through * 10.0 ** (position - 1) - 1) < 0.15, "it stands elsewhere"
+
     @precondition(lambda self: "energy_meter" in self.bench.instruments)
     @rule(
         wavelength_nm=st.sampled_from((400.0, 0.0, math.nan, 1e9)),

@@ -24,7 +24,7 @@ from rig.runfile import Run, RunFile, open_run, recover
 from rig.safety import Confirmation
 from rig.session import RunResult
 
-JUDGED = ("voltage_source", "laser_trigger", "shutter")  # roles whose being off can be seen from the film
+JUDGED = ("voltage_source", "laser_trigger", "shutter", "cw_shutter")  # roles whose being off can be seen from the film
 # every way a run may go; written down from its drawing, not taken from its code
 DRAWN = {
     "PREPARING": {"DARK"},
@@ -74,18 +74,18 @@ def taking_notes(witness: Witness) -> Generator[Notes]:
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(RunFile, "append_frames", appended))
-        for role in witness.wires:
-            kind = find(witness.settings[role]["model"], role).kind  # type: ignore[arg-type]
+        kinds = {find(witness.settings[role]["model"], role).kind for role in witness.wires}  # type: ignore[arg-type]
+        for kind in kinds:
             if hasattr(kind, "make_safe"):
-                stack.enter_context(patch.object(kind, "make_safe", _noted(kind, role, witness, notes)))
+                stack.enter_context(patch.object(kind, "make_safe", _noted(kind, witness, notes)))
         yield notes
 
 
-def _noted(kind: Any, role: str, witness: Witness, notes: Notes) -> Any:
+def _noted(kind: Any, witness: Witness, notes: Notes) -> Any:
     make_safe = kind.make_safe
 
     def noted(instrument: Any) -> None:
-        before = len(witness.heard)
+        before, role = len(witness.heard), instrument.adapter.name.partition(" (")[0].replace(" ", "_")
         try:
             make_safe(instrument)
         finally:
@@ -142,7 +142,7 @@ def still_on(witness: Witness) -> set[str]:
     """Return the roles that are not off, now or half a second later."""
     pulses = witness.pulses
     on = set() if witness.voltage_v == 0 else {"voltage_source"}
-    on |= set() if witness.blades_closed else {"shutter"}
+    on |= {role for role in ("shutter", "cw_shutter") if not witness.blades_closed(role)}
     witness.world.sleep(0.5)
     on |= set() if witness.voltage_v == 0 else {"voltage_source"}
     return on | (set() if witness.pulses == pulses else {"laser_trigger"})

@@ -81,7 +81,7 @@ def test_everybody_is_told_how_a_run_begins_goes_on_and_ends(tmp_path: Path) -> 
     assert (begun.title, begun.shots_planned, begun.simulated) == ("told", 1200, True)
     assert (ended.state, ended.exit_code, ended.error) == ("done", 0, None)
     assert {one.role: one.confirmation for one in ended.hardware} == dict.fromkeys(
-        ("laser_trigger", "voltage_source", "spectrometer", "shutter"), "CONFIRMED"
+        ("laser_trigger", "voltage_source", "spectrometer", "shutter", "cw_shutter"), "CONFIRMED"
     )
     assert ended.outcome["frames"] == result.outcome.ledger.as_dict()
     shown = [one.shots_done for one in heard.of(RunProgress)]
@@ -211,7 +211,7 @@ def test_a_run_is_followed_paused_and_stopped_from_other_terminals(served: Serve
             run.wait_for_voltage()
             stopped = rig("stop", "--why", "tea")
             assert stopped.returncode == 0
-            assert "off, confirmed by laser trigger, voltage source, spectrometer, shutter" in stopped.stdout
+            assert "off, confirmed by laser trigger, voltage source, spectrometer, shutter, cw shutter" in stopped.stdout
         assert run.end() == 3
         out, err = follower.communicate(timeout=20)
     assert follower.returncode == 3

@@ -85,7 +85,7 @@ def test_what_the_guard_did_is_written_beside_the_run(served: ServedBench) -> No
     [deed] = run.deeds()
     assert "has ended without a word" in deed["reason"]
     by_role = {one["role"]: one for one in deed["deeds"]}
-    assert set(by_role) == {"laser_trigger", "voltage_source", "shutter", "spectrometer"}
+    assert set(by_role) == {"laser_trigger", "voltage_source", "shutter", "cw_shutter", "spectrometer"}
     for role, one in by_role.items():
         assert one["off_sent_ms"] is not None, role
         assert one["confirmed_off"] is True, one
@@ -187,7 +187,7 @@ def test_a_run_that_ends_well_leaves_no_guard_and_no_record_of_one(served: Serve
     result = Session(served.bench, out=tmp_path).run(OnOff(cycles=1, on_time_s=0.3, off_time_s=0.3))
     events = [text for _, text in open_run(result.path).events if text.startswith("guard: ")]
     assert result.outcome.fault is None
-    assert len(events) == 1 + 4, events
+    assert len(events) == 1 + 5, events
     assert "voltage source" in events[2]
     pid = int(events[0].split("process ")[1].split(";")[0])
     assert not alive(pid)

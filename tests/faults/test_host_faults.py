@@ -315,7 +315,7 @@ def test_neither_run_nor_guard_nor_bench_listens_beyond_this_computer(served: Se
         found = {name: reachable(pid) for name, pid in pids.items()}
         run.signal(signal.SIGINT)
         run.end()
-    assert len(found["server"]) == 6
+    assert len(found["server"]) == len(default_bench().roles())
     assert found["guard"] == []
     assert set().union(*found.values()) == {"127.0.0.1"}
 
@@ -375,7 +375,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Witness]:
 
 
 def _no_lines(tables: dict[str, Any]) -> None:
-    for role in ("attenuator", "shutter", "energy_meter"):
+    for role in ("attenuator", "shutter", "energy_meter", "cw_shutter", "filter_wheel"):
         tables.pop(role, None)
     tables["pump"]["fluence_uj_cm2"] = 40.0
 

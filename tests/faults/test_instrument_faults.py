@@ -91,7 +91,7 @@ def test_errors_that_come_before_the_first_level_end_the_run_with_nothing_on(tmp
     assert isinstance(outcome.fault, InstrumentError)
     assert "reported errors" in str(outcome.fault)
     assert outcome.safe.safe
-    assert set(watched.world.terminal.record.voltage_v) == {0.0}
+    assert max(abs(v) for v in watched.world.terminal.record.voltage_v) <= 0.1  # the look at the contact
     assert not len(watched.world.light_path.record.pulses)
 
 
@@ -125,7 +125,7 @@ def test_an_output_that_is_on_at_the_start_goes_off_and_only_planned_levels_foll
     off = next(number for number, (_, v) in enumerate(later) if v == 0.0)
     record_property("off_ms", (later[off][0] - begun[0]) * 1e-6)
     assert max(v for _, v in later[: off + 1]) < 5.01  # a supply's output takes its time
-    assert all(-0.01 <= v <= 20.01 for _, v in later)
+    assert all(-0.11 <= v <= 20.01 for _, v in later)  # below 0 V: the look at the contact
     assert watched.wrong == 0
 
 

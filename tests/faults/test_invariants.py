@@ -214,7 +214,8 @@ def test_an_undisturbed_run_keeps_every_invariant(tmp_path: Path, mode: str) -> 
     sent = [message.data for message in witness.messages()]
     assert sum(bool(FIRE.search(data)) for data in sent) >= 2
     assert any(SWITCH_ON.search(data) for data in sent)
-    assert {call.role for call in observed.notes.off_calls} == {"voltage_source", "laser_trigger", "spectrometer", "shutter"}
+    told = {"voltage_source", "laser_trigger", "spectrometer", "shutter", "cw_shutter"}
+    assert {call.role for call in observed.notes.off_calls} == told
     assert max(witness.world.terminal.record.voltage_v) == 20.0
 
 

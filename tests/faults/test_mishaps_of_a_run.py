@@ -27,7 +27,16 @@ from rig.runner import FinishReason
 from rig.sequence import Sequence
 from rig.session import Session
 
-ROLES = ("voltage_source", "laser_trigger", "spectrometer", "attenuator", "shutter", "energy_meter")
+ROLES = (
+    "voltage_source",
+    "laser_trigger",
+    "spectrometer",
+    "attenuator",
+    "shutter",
+    "energy_meter",
+    "filter_wheel",
+    "cw_shutter",
+)
 KINDS = ("lost", "late", "corrupt", "another", *OF_MESSAGES)
 SHORT = {"cycles": 1, "on_time_s": 0.3, "off_time_s": 0.25, "settle_s": 0.005}
 MOMENTS = (0.1, 0.2, 0.35, 0.5, 0.6, 0.75, 0.85, 0.95)  # of a run's messages or replies

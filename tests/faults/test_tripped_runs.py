@@ -344,7 +344,7 @@ def test_a_contact_that_lifts_trips_the_current_monitor(
 @pytest.mark.fault("P2")
 def test_a_contact_that_lifts_unwatched_is_recorded(tmp_path: Path) -> None:
     """The control: without a monitor the run goes on, and its readings show why nothing switches."""
-    run = watched_run(tmp_path, lambda world: None, faults=("open-contact@2.5s",), cycles=4)
+    run = watched_run(tmp_path, lambda world: None, faults=("open-contact@3.5s",), cycles=4)
     assert run.result.outcome.reason is FinishReason.DONE
     readings = run.run.readings
     on = readings["voltage_v"] > 15
@@ -383,7 +383,7 @@ def dimmed(world: Any) -> None:
     """The film loses most of its gain after the first cycles, in a step."""
     from sim_instruments.faults import Fault, apply
 
-    apply(world, Fault("loss-drift", 4.0, 8.0, "step"))
+    apply(world, Fault("loss-drift", 4.8, 8.0, "step"))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -393,7 +393,7 @@ def test_light_that_drifts_away_trips(tmp_path: Path, record_property: Callable[
     started: list[int] = []
 
     def tamper(world: Any) -> None:
-        started.append(world.now_ns() + 4_000_000_000)
+        started.append(world.now_ns() + 4_800_000_000)
         dimmed(world)
 
     run = watched_run(tmp_path, tamper, mode, monitored(drift), cycles=8, on_time_s=0.3, off_time_s=0.3)

@@ -350,7 +350,7 @@ def test_all_instruments_that_vanish_at_once_are_listed_in_one_message(
         switch_off(full)
     assert found.run.code == 5
     listed = found.told[found.told.index("Off could not be confirmed") :]
-    assert "where: laser trigger, voltage source, spectrometer, shutter" in listed
+    assert "where: laser trigger, voltage source, spectrometer, shutter, cw shutter" in listed
     assert found.told.count("Off could not be confirmed") == 1
     assert (full.last_light_ns() - found.fault_ns) * 1e-9 < 0.35  # the burst's own end
     assert found.run.path is not None

@@ -168,11 +168,11 @@ class Witness:
             kind = find(self.settings[role]["model"], role).kind  # type: ignore[arg-type]
             if getattr(kind, "off_message", b""):
                 self.straight_to(role, kind.off_message)
-            elif role == "shutter":
+            elif role in ("shutter", "cw_shutter"):
                 wire.dead = wire.mute = False
                 wire.inner.forget()
                 manager = ResourceManager(library_for(self.world))
-                entry = find(self.settings[role]["model"], "shutter")
+                entry = find(self.settings[role]["model"], role)  # type: ignore[arg-type]
                 shutter, link = entry.connect(manager, self.world.resources[role], self.world)
                 shutter.make_safe()
                 link.close()
@@ -190,9 +190,8 @@ class Witness:
         """How many have left the delay generator."""
         return self.wires["laser_trigger"].emitted
 
-    @property
-    def blades_closed(self) -> bool:
-        return "shutter" not in self.wires or bool(self.wires["shutter"].blades.closed(self.world.now_ns()))
+    def blades_closed(self, role: str = "shutter") -> bool:
+        return role not in self.wires or bool(self.wires[role].blades.closed(self.world.now_ns()))
 
     def transmission(self, t_ns: int) -> float:
         """Of everything that shutters the beam, at a time not long past."""

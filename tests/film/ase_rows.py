@@ -56,7 +56,7 @@ def run() -> SwitchingRun:
 
 def threshold(voltage_v: float) -> Measured:
     found = sweeps()[voltage_v].threshold
-    return Measured(found.value, 1.96 * found.error)
+    return Measured(found.value, found.half_width)
 
 
 def ratio(one: Measured, other: Measured) -> Measured:
@@ -78,7 +78,7 @@ def steepest_step() -> Measured:
 
 def held_rise() -> Measured:
     """Both sweeps of one film by one law: its own error cancels."""
-    held, gated = (Measured(t.value, 1.96 * t.statistical) for t in (held_sweep().threshold, sweeps()[20.0].threshold))
+    held, gated = (Measured(t.value, t.statistical) for t in (held_sweep().threshold, sweeps()[20.0].threshold))
     risen = ratio(held, gated)
     return times(Measured(risen.value - 1, risen.half_width), PERCENT)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from film.threshold import Threshold, excess, fit_threshold
+from film.threshold import Threshold, threshold_of
 
 from rig.analysis.correction import dark_statistics, fill_hot, light_counts, saturated
 from rig.analysis.lineshape import Line, find_line
@@ -129,7 +129,7 @@ class Sweep:
         light = np.concatenate([point.light for point in self._points])
         step = np.repeat(np.arange(len(self._points)), [len(point.fluence) for point in self._points])
         fluence = np.concatenate([point.fluence for point in self._points])
-        return fit_threshold(fluence, excess(self._bench.wavelength_nm, light, step < 4))
+        return threshold_of(self._bench.wavelength_nm, light, fluence, step)
 
     @cached_property
     def half_width_fluence(self) -> float:

@@ -92,7 +92,7 @@ class SweptFilm:
         self._dark = dark_statistics(self._frames(DARK_FRAMES))
         wavelength_nm = np.polynomial.polynomial.polyval(np.arange(PIXELS), self._path.wavelength_coefficients)
         self._seen = slice(*np.searchsorted(wavelength_nm, SEEN_NM).tolist())
-        self._wavelength_nm = np.asarray(wavelength_nm, np.float64)[self._seen]
+        self.wavelength_nm = np.asarray(wavelength_nm, np.float64)[self._seen]
 
     def sweep(self, voltages: Sequence[float] = VOLTAGES_V) -> Iterator[tuple[float, Sweep]]:
         """All visits in one random order, one a second, the bias on for its own shots only."""
@@ -101,24 +101,33 @@ class SweptFilm:
         taken: dict[float, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {v: [] for v in voltages}
         for index in np.random.default_rng(self._plan).permutation(len(plan)):
             voltage_v, step = plan[index]
-            start_ns = self._now_ns
-            self._attenuator.set_transmission(float(fluences[step]) / BRIGHTEST_UJ_CM2, self._now_ns)
-            self._now_ns += MOVED_NS
-            self._film.set_voltage(voltage_v, self._now_ns)
-            self._now_ns += SETTLE_NS
-            light, fluence = self._shots()
+            light, fluence = self.visit(voltage_v, float(fluences[step]), self._design.shots)
             taken[voltage_v].append((light, fluence, np.full(len(fluence), step)))
-            self._film.set_voltage(0.0, self._now_ns)
-            self._now_ns = start_ns + VISIT_NS
         for voltage_v, visits in taken.items():
             light, fluence, step = (np.concatenate(part) for part in zip(*visits, strict=True))
-            yield voltage_v, Sweep(self._wavelength_nm, light, fluence, step, self._unused.native_threshold(voltage_v))
+            yield voltage_v, Sweep(self.wavelength_nm, light, fluence, step, self.truth(voltage_v))
 
-    def _shots(self) -> tuple[np.ndarray, np.ndarray]:
-        rise_ns = self._grid(self._design.shots)
+    def truth(self, voltage_v: float) -> float:
+        """Threshold of the film before any shot (uJ/cm2)."""
+        return self._unused.native_threshold(voltage_v)
+
+    def visit(self, voltage_v: float, fluence_uj_cm2: float, shots: int) -> tuple[np.ndarray, np.ndarray]:
+        """Corrected light (n, pixels) and measured fluence (n,) of the good ones of so many shots; it takes a second."""
+        start_ns = self._now_ns
+        self._attenuator.set_transmission(fluence_uj_cm2 / BRIGHTEST_UJ_CM2, self._now_ns)
+        self._now_ns += MOVED_NS
+        self._film.set_voltage(voltage_v, self._now_ns)
+        self._now_ns += SETTLE_NS
+        taken = self._shots(shots)
+        self._film.set_voltage(0.0, self._now_ns)
+        self._now_ns = start_ns + VISIT_NS
+        return taken
+
+    def _shots(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        rise_ns = self._grid(count)
         before = len(self._path.record.pulses)
         self._path.laser_triggered(Edges(rise_ns, rise_ns + 10_000, 0.0, 5.0))
-        frames = self._frames(self._design.shots)
+        frames = self._frames(count)
         energy_uj = self._path.record.pulses["fluence_uj_cm2"][before:] * AREA_CM2
         fluence = self._meter.read(rise_ns, energy_uj)[1] / (self._meter.gain * AREA_CM2)
         good = (fluence > 0.5 * np.median(fluence)) & ~saturated(frames, self._dark.hot)

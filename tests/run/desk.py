@@ -92,10 +92,10 @@ class Desk:
 
 
 def on_from_ns(desk: Desk, name: str) -> int:
-    """When an undisturbed run of a sequence first puts a voltage on the film."""
+    """When an undisturbed run of a sequence first puts a voltage on the film, beyond the look at its contact."""
     Session(out="undisturbed").run(name)
     record = desk.bench.world.terminal.record
-    return next(t for t, v in zip(record.t_ns, record.voltage_v, strict=True) if v != 0)
+    return next(t for t, v in zip(record.t_ns, record.voltage_v, strict=True) if abs(v) > 1.0)
 
 
 def rows_on_screen(text: str) -> int:

@@ -9,7 +9,7 @@ from rig.bench import Bench, default_bench, parse_bench
 from rig.config_file import parse_document, render_toml
 
 Values = dict[str, Any]
-IN_THE_BEAM = ("attenuator", "shutter", "energy_meter")
+IN_THE_BEAM = ("attenuator", "shutter", "energy_meter", "cw_shutter", "filter_wheel")
 
 
 def other_bench(*changes: Callable[[Values], object]) -> Bench:

@@ -46,7 +46,7 @@ def test_mistakes_in_sequence_and_bench_come_together(desk: Desk) -> None:
     Path("s.toml").write_text(Path(sequence(cycles=0)).read_text("utf-8") + "volts = 3\n", encoding="utf-8")
     said = desk.rig("run", "s.toml", "--bench", bench(rate_hz='"fast"'))
     refused(said, "out-of-range", "unknown-key", "wrong-type")
-    for place in ("s.toml:10 parameters.cycles", "s.toml:13 parameters.volts", "b.toml:23 laser_trigger.rate_hz"):
+    for place in ("s.toml:10 parameters.cycles", "s.toml:13 parameters.volts", "b.toml:24 laser_trigger.rate_hz"):
         assert place in said.err
 
 

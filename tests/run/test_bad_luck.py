@@ -79,7 +79,7 @@ ENDLESS = 10**9
     [
         (0, "gated"),
         (4, "stepped"),
-        (6, "gated"),
+        (7, "gated"),
         (40, "gated"),
         (40, "stepped"),
         (110, "gated"),
@@ -109,7 +109,7 @@ def test_a_disk_that_fills_up_ends_the_run_safely(
     run = kept()
     frames = run.count
     record_property("kept", f"{frames} of {run.ledger.get('received', frames)} acknowledged frames")
-    assert (run.dark is not None) == (writes >= 6)  # as many as the first event and a dark take
+    assert (run.dark is not None) == (writes >= 7)  # as many as the first two events and a dark take
     assert (frames > 0) == (writes >= 40)
     shown = desk.rig("show", str(run.path))
     assert shown.code == 0

@@ -71,7 +71,8 @@ def settings(bench: Bench, role: str) -> Any:
     return asdict(persona.meter.settings), asdict(persona.meter.standing)
 
 
-BARE = re.sub(r"\[(attenuator|shutter|energy_meter)\][^[]*", "", (files("rig") / "default_bench.toml").read_text("utf-8"))
+IN_THE_BEAM = re.compile(r"^\[(attenuator|shutter|energy_meter|cw_shutter|filter_wheel)\].*\n(?:(?!\[).*\n)*", re.MULTILINE)
+BARE = IN_THE_BEAM.sub("", (files("rig") / "default_bench.toml").read_text("utf-8"))
 SHUTTER = """
 [shutter]
 model = "thorlabs-sc10"

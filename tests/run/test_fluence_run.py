@@ -290,7 +290,7 @@ def test_a_meter_that_dies_ends_the_readings_and_not_the_run(tmp_path: Path) -> 
     def tamper(world: Any) -> None:
         persona = world.personas["energy_meter"]
         ready = persona.reply_ready_ns
-        persona.reply_ready_ns = lambda t_ns: None if t_ns > 3_200_000_000 else ready(t_ns)
+        persona.reply_ready_ns = lambda t_ns: None if t_ns > 3_500_000_000 else ready(t_ns)
 
     session = Session(out=tmp_path, prepare_world=tamper)
     result = session.run(Sequence.of(OnOff(cycles=1, on_time_s=2.0, off_time_s=2.0), mode="gated"))

@@ -54,7 +54,7 @@ class Tap:
 
 @dataclass
 class LeftOn:
-    """A served bench on which the source is at 20 V, a long burst runs and the shutter is open."""
+    """A served bench on which the source is at 20 V, a long burst runs and both shutters are open."""
 
     server: BenchServer
     file: Path
@@ -83,16 +83,20 @@ class LeftOn:
 
     @property
     def shutter_closed(self) -> bool:
-        return self.look(lambda world: self.taps["shutter"].inside.blades.closed(world.now_ns()))
+        return self.closed("shutter")
+
+    def closed(self, role: str) -> bool:
+        return self.look(lambda world: self.taps[role].inside.blades.closed(world.now_ns()))
 
     def is_off(self) -> bool:
-        return (self.voltage_v, self.fires, self.shutter_closed) == (0.0, False, True)
+        return (self.voltage_v, self.fires, self.shutter_closed, self.closed("cw_shutter")) == (0.0, False, True, True)
 
     def turn_on(self) -> None:
         self.say("voltage_source", b":SENS:CURR:PROT 1E-3;:SOUR:VOLT:RANG 20;:SOUR:VOLT 20;:OUTP ON\n")
         self.say("laser_trigger", b"LAMP 3,4;TRAT 1000;BURM 1;BURC 100000;BURP 1E-3;TSRC 5\n*TRG\n")
         self.say("shutter", b"ens\r")
-        assert (self.voltage_v, self.fires, self.shutter_closed) == (20.0, True, False)
+        self.say("cw_shutter", b"ens\r")
+        assert (self.voltage_v, self.fires, self.shutter_closed, self.closed("cw_shutter")) == (20.0, True, False, False)
         for tap in self.taps.values():
             tap.heard.clear()
         for moments in self.accepted_ns.values():

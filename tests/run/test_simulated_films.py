@@ -61,12 +61,13 @@ def test_a_film_behind_pmma_is_a_result_not_a_fault(desk: Desk) -> None:
 
 @pytest.mark.fault("I1", "P1")
 def test_a_breakdown_ends_the_run_safe_and_stays_in_the_film(desk: Desk) -> None:
-    code, report, err = run(desk, "--device", "NC-8", "--state", "films", "--fault", "breakdown@1.2s")
+    code, report, err = run(desk, "--device", "NC-8", "--state", "films", "--fault", "breakdown@3.2s")
     assert code == 4
     told(err, "current limit", "off, confirmed")
     assert open_run(report["file"]).state == "fault"
     assert report["frames"]["flagged"]["compliance"] > 0
     assert DeviceStore("films").load("NC-8").breakdowns == 1
+    assert desk.rig("unlock", "NC-8", "--simulated", "--state", "films", "--why", "test").code == 0
     code, _, err = run(desk, "--device", "NC-8", "--state", "films", "--seed", "9")
     assert code == 4, "a broken film stays broken"
 

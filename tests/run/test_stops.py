@@ -88,7 +88,7 @@ def test_terminate_and_hang_up(desk: Desk, name: str, why: str) -> None:
     if not hasattr(signal, name):
         pytest.skip(f"{name} is not of this system")
     before = signal.getsignal(getattr(signal, name))
-    desk.at_conversation = {560: press(getattr(signal, name))}  # frames have come
+    desk.at_conversation = {700: press(getattr(signal, name))}  # frames have come
     said = desk.rig("run", sequence("a.toml", cycles=4), sequence("b.toml"))
     assert said.code == 3
     told(said.err, f"Stopped ({why}) after", "off, confirmed by")

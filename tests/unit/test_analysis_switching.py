@@ -189,6 +189,10 @@ def test_a_run_with_one_state_only_says_so(lost_state: int):
     assert not result.switched
     assert result.contrast_535.value is None
     assert result.agreement.value is None
+    assert result.correlation_520_535.value is None
+    verdicts = acceptance(result)
+    assert {v.passed for v in verdicts} == {None}
+    assert {v.claim for v in verdicts if v.word == "not measured"} >= {"C16", "C17", "C19", "C20", "C21", "C22"}
 
 
 def test_a_run_without_used_frames_is_empty_not_an_error():

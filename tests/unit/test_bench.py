@@ -73,6 +73,13 @@ def test_the_default_bench_is_the_documented_one() -> None:
             "pickoff_uncertainty": 0.0,
             "gain_uncertainty": 0.02,
         },
+        "cw_shutter": {"model": "thorlabs-sc10", "resource": "ASRL/dev/ttyUSB2::INSTR", "wavelength_nm": 405.0},
+        "filter_wheel": {
+            "model": "thorlabs-fw102c",
+            "resource": "ASRL/dev/ttyUSB3::INSTR",
+            "transmission": [1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5],
+            "transmission_uncertainty": 0.05,
+        },
         "laser": {"pulse_delay_s": 100e-6},
         "environment": {"temperature_c": 22.5, "humidity_percent": 41.0, "operator": "simulated"},
     }
@@ -180,7 +187,7 @@ BAD = {
 
 
 def test_the_table_of_numbers_is_complete() -> None:
-    assert len(NUMBERS) == len(set(NUMBERS)) == 28
+    assert len(NUMBERS) == len(set(NUMBERS)) == 37
 
 
 @pytest.mark.fault("C3")

@@ -15,6 +15,8 @@ RESOURCES = {
     "attenuator": "ASRLsocket://127.0.0.1:5004::INSTR",
     "energy_meter": "TCPIP::127.0.0.1::5005::SOCKET",
     "shutter": "ASRLsocket://127.0.0.1:5006::INSTR",
+    "cw_shutter": "ASRLsocket://127.0.0.1:5007::INSTR",
+    "filter_wheel": "ASRLsocket://127.0.0.1:5008::INSTR",
 }
 
 

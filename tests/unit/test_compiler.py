@@ -273,6 +273,7 @@ def ulp_beyond(value: float) -> float:
 )
 def test_limits_hold_to_the_last_bit(allowed: dict[str, Any], refused: dict[str, Any], code: str) -> None:
     def generous(tables: Values) -> None:
+        tables.pop("filter_wheel", None)  # it has weaker pulses than any sequence may ask for
         if "voltage_off_v" in allowed:
             tables["voltage_source"]["limits"]["duty"] = 1.0
 

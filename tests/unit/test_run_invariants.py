@@ -64,7 +64,7 @@ def benches(draw: st.DrawFn) -> Bench:
     values["laser"]["pulse_delay_s"] = draw(st.floats(0, 5e-4))
     values["environment"] = {"operator": draw(TEXT), "temperature_c": draw(st.floats(-50, 100)), "note": draw(TEXT)}
     values["safety"] = {"guard_silence_s": draw(st.floats(0.5, 60))}
-    for role in draw(st.sets(st.sampled_from(["energy_meter", "shutter", "attenuator"]))):
+    for role in draw(st.sets(st.sampled_from(["energy_meter", "shutter", "attenuator", "filter_wheel"]))):
         del values[role]
     values["pump"]["fluence_uj_cm2"] = draw(st.floats(1e-4, 1e4)) if "attenuator" in values else 40.0
     try:

@@ -26,7 +26,7 @@ def found(ratio: np.ndarray[Any, Any], *, metered: bool = True) -> VisitFluence:
     energies = np.zeros(ratio.size, ENERGY_DTYPE)
     energies["block"] = np.repeat(np.arange(8), ratio.shape[1])
     energies["energy_uj"] = (ratio * ASKED[:, None]).ravel() / SCALE.uj_cm2_per_uj
-    run: Any = SimpleNamespace(energies=energies)
+    run: Any = SimpleNamespace(energies=energies, header=SimpleNamespace(timing_json="{}"))
     bench: Any = SimpleNamespace(energy_scale=lambda: SCALE if metered else None)
     return visit_fluence(run, bench, rows, np.ones(len(rows), np.bool_), VISITS)
 

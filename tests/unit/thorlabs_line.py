@@ -3,6 +3,7 @@
 import numpy as np
 
 from sim_instruments.thorlabs_ell14 import Ell14Persona, Ell14Quirks
+from sim_instruments.thorlabs_fw102c import Fw102cPersona
 from sim_instruments.thorlabs_sc10 import Sc10Persona
 
 MS, S = 1_000_000, 1_000_000_000
@@ -12,7 +13,7 @@ PATIENCE_NS = 30 * S
 class Line:
     """Talks to `persona` from one second after its power-up on."""
 
-    def __init__(self, persona: Ell14Persona | Sc10Persona) -> None:
+    def __init__(self, persona: Ell14Persona | Sc10Persona | Fw102cPersona) -> None:
         self.persona = persona
         self.t_ns = S
         persona.run_until(self.t_ns)
