@@ -111,6 +111,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         self._limits: SourceLimits | None = None
         self._program: SourceProgram | None = None
         self._sweeping = False
+        self._on = False  # switched on by this driver, and not off since
         self._identity: Identity | None = None
 
     # --- output
@@ -300,7 +301,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         self._refuse(check_limits(limits, 210, 1.05))
         self.make_safe()
         self._regain()
-        self._program = None  # loaded under limits that may have been wider
+        self._program, self._on = None, False  # loaded under limits that may have been wider
         largest_v = max(abs(limits.voltage_min_v), abs(limits.voltage_max_v))
         self.clear()
         guarded = self.output_enable_line
@@ -342,6 +343,8 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
             if not isinstance(self._program, HoldLevel):
                 self._program = None  # half of a list may be in it, until this is done
                 self._load_hold()
+            if not self._on:  # so that nothing is left to be said between the decision to switch on and doing it
+                set_and_confirm(self, self.name, "source_voltage", program.voltage_v, LEVEL_TOLERANCE_V)
         else:
             self._refuse([*check_levels(program.levels_v, self._limits), *check_list(program, self.max_list_points)])
             self._program = None
@@ -358,8 +361,11 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         """
         match self._program:
             case HoldLevel(voltage_v):
-                set_and_confirm(self, self.name, "source_voltage", voltage_v, LEVEL_TOLERANCE_V)
-                self.output_enabled = True
+                if self._on:
+                    set_and_confirm(self, self.name, "source_voltage", voltage_v, LEVEL_TOLERANCE_V)
+                else:
+                    self._on = True
+                    self.output_enabled = True
                 if not self.output_enabled:
                     raise InstrumentError(
                         f"{self.name} does not switch its output on: {'; '.join(self.errors()) or 'no error reported'}",
@@ -368,9 +374,8 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
                         next_step="check the output-enable line and the temperature warning",
                     )
             case LevelList():
-                self.abort()
-                self.initiate()
                 self._sweeping = True
+                self.write(":ABOR;:TRIG:CLE;:INIT")  # one message: nothing can be decided halfway
             case None:
                 raise InstrumentError(f"{self.name} has nothing loaded to arm.", where=self.name, next_step="load() a program")
 
@@ -425,7 +430,7 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
 
     def make_safe(self) -> None:
         """Send off: ends a list, forgets edges, output off. Write-only, device clear first where the link has one."""
-        self._sweeping = False
+        self._sweeping = self._on = False
         send_now(self.adapter, self.off_message)
 
     def read_safe(self) -> SafeReadback:

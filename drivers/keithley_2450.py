@@ -101,7 +101,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
         super().__init__(adapter, name, **kwargs)
         self._limits: SourceLimits | None = None
         self._program: SourceProgram | None = None
-        self._walking = False
+        self._walking = self._on = False  # _on: switched on by this driver, and not off since
         self._identity: Identity | None = None
 
     # --- output
@@ -258,7 +258,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
         self._refuse(check_limits(limits, 210, 1.05))
         self.make_safe()
         self._regain()
-        self._program = None
+        self._program, self._on = None, False
         largest_v = max(abs(limits.voltage_min_v), abs(limits.voltage_max_v))
         self.clear()
         self.reset()
@@ -296,6 +296,8 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
             self._refuse_walking("load a level")
             if not isinstance(self._program, HoldLevel):
                 self._load_hold()
+            if not self._on:  # so that nothing is left to be said between the decision to switch on and doing it
+                set_and_confirm(self, self.name, "source_voltage", program.voltage_v, LEVEL_TOLERANCE_V)
         else:
             self._refuse([*check_levels(program.levels_v, self._limits), *check_list(program, self.max_list_points, LINES)])
             self._refuse_walking("load a list")
@@ -313,8 +315,11 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
         match self._program:
             case HoldLevel(voltage_v):
                 self._refuse_walking("switch a level on")
-                set_and_confirm(self, self.name, "source_voltage", voltage_v, LEVEL_TOLERANCE_V)
-                self.output_enabled = True
+                if self._on:
+                    set_and_confirm(self, self.name, "source_voltage", voltage_v, LEVEL_TOLERANCE_V)
+                else:
+                    self._on = True
+                    self.output_enabled = True
                 if not self.output_enabled:
                     raise InstrumentError(
                         f"{self.name} does not switch its output on: {'; '.join(self.errors()) or 'no error reported'}",
@@ -376,7 +381,7 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
 
     def make_safe(self) -> None:
         """Send off: ends the trigger model, output off. Write-only, device clear first where the link has one."""
-        self._walking = False
+        self._walking = self._on = False
         send_now(self.adapter, self.off_message)
 
     def read_safe(self) -> SafeReadback:

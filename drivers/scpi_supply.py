@@ -65,6 +65,7 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
         super().__init__(adapter, name, **kwargs)
         self._limits: SourceLimits | None = None
         self._program: HoldLevel | None = None
+        self._on = False  # switched on by this driver, and not off since
         self._identity: Identity | None = None
 
     @property
@@ -122,11 +123,12 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
         self._limits = limits
 
     def load(self, program: SourceProgram) -> None:
-        """Take note of a level; nothing is sent, the output does not change.
+        """Set up one level; the output does not change: one that is on gets it from arm().
 
         Raises
         ------
         RefusedError     a list, or a level outside what was prepared or below 0 V
+        ReadbackMismatch the level is not as set, or the current limit not as prepared
         InstrumentError  prepare() was not called
         """
         if self._limits is None:
@@ -137,6 +139,8 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
             self._refuse([Reason("source-cannot-step", "program", "a plain supply has no trigger input and walks no list")])
         else:
             self._refuse([*check_levels((program.voltage_v,), self._limits), *_check_sign(program.voltage_v)])
+            if not self._on:  # so that nothing is left to be said between the decision to switch on and doing it
+                self._set_level(program.voltage_v)
             self._program = program
 
     def arm(self) -> None:
@@ -150,9 +154,11 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
         if self._program is None:
             raise InstrumentError(f"{self.name} has nothing loaded to arm.", where=self.name, next_step="load() a program")
         level_v = self._program.voltage_v
-        set_and_confirm(self, self.name, "voltage_setpoint", level_v, LEVEL_TOLERANCE_V)
-        self._require_current_limit()  # after the level, which goes with the power, too
-        self.output_enabled = True
+        if self._on:
+            self._set_level(level_v)
+        else:
+            self._on = True
+            self.output_enabled = True
         if not self.output_enabled:
             raise InstrumentError(
                 f"{self.name} does not switch its output on: {'; '.join(self.errors()) or 'no error reported'}",
@@ -192,6 +198,7 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
 
     def make_safe(self) -> None:
         """Send off and 0 V. Write-only, device clear first where the link has one."""
+        self._on = False
         send_now(self.adapter, self.off_message)
 
     def read_safe(self) -> SafeReadback:
@@ -210,6 +217,10 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
             # it may have been off in between: what was set up is not to be relied on
             self._limits = None
             self._program = None
+
+    def _set_level(self, level_v: float) -> None:
+        set_and_confirm(self, self.name, "voltage_setpoint", level_v, LEVEL_TOLERANCE_V)
+        self._require_current_limit()  # after the level, which goes with the power, too
 
     def _require_current_limit(self) -> None:
         """See that the limit is the prepared one: switched on again, a supply has its own, far above what a film bears."""

@@ -312,12 +312,32 @@ def test_hold_a_level_and_read_it():
         assert inst.read_safe().safe
 
 
+def test_a_level_that_is_loaded_goes_on_with_one_message():
+    """Nothing is left to be said between the decision to switch on and doing it."""
+    loaded = [*LOAD_HOLD, (":SOUR:VOLT 20", None), (":SOUR:VOLT?", "+2.000000E+01")]
+    with prepared(*loaded, (":OUTP 1", None), (":OUTP?", "1")) as inst:
+        inst.prepare(LIMITS)
+        inst.load(HoldLevel(20.0))
+        inst.arm()
+
+
+def test_an_output_that_went_off_by_itself_is_not_switched_on_again():
+    loaded = [*LOAD_HOLD, (":SOUR:VOLT 20", None), (":SOUR:VOLT?", "+2.000000E+01"), (":OUTP 1", None), (":OUTP?", "1")]
+    again = [(":SOUR:VOLT 20", None), (":SOUR:VOLT?", "+2.000000E+01"), (":OUTP?", "0"), NO_ERROR]
+    with prepared(*loaded, *again) as inst:
+        inst.prepare(LIMITS)
+        inst.load(HoldLevel(20.0))
+        inst.arm()
+        inst.load(HoldLevel(20.0))
+        with pytest.raises(InstrumentError, match="output"):
+            inst.arm()
+
+
 def test_the_next_level_needs_no_set_up():
-    step = [(":OUTP 1", None), (":OUTP?", "1")]
     with prepared(
         *LOAD_HOLD,
-        *[(":SOUR:VOLT 0", None), (":SOUR:VOLT?", "+0.000000E+00"), *step],
-        *[(":SOUR:VOLT 20", None), (":SOUR:VOLT?", "+2.000000E+01"), *step],
+        *[(":SOUR:VOLT 0", None), (":SOUR:VOLT?", "+0.000000E+00"), (":OUTP 1", None), (":OUTP?", "1")],
+        *[(":SOUR:VOLT 20", None), (":SOUR:VOLT?", "+2.000000E+01"), (":OUTP?", "1")],
     ) as inst:
         inst.prepare(LIMITS)
         for level_v in (0.0, 20.0):
@@ -395,8 +415,7 @@ def test_a_list_is_loaded_armed_and_collected():
     data = "+2.0E+01,+1.0E-05,+0.0E+00,+2.1504E+04,+0.0E+00,+0.0E+00,+2.0001E+00,+2.1504E+04"
     with prepared(
         *LOAD_LIST,
-        (":ABOR;:TRIG:CLE", None),
-        (":INIT", None),
+        (":ABOR;:TRIG:CLE;:INIT", None),
         OFF,
         (":TRAC:POIN:ACT?", "2"),
         (":TRAC:DATA?", data),
@@ -410,7 +429,7 @@ def test_a_list_is_loaded_armed_and_collected():
 
 
 def test_a_list_nobody_stepped_yields_nothing():
-    with prepared(*LOAD_LIST, (":ABOR;:TRIG:CLE", None), (":INIT", None), OFF, (":TRAC:POIN:ACT?", "0")) as inst:
+    with prepared(*LOAD_LIST, (":ABOR;:TRIG:CLE;:INIT", None), OFF, (":TRAC:POIN:ACT?", "0")) as inst:
         inst.prepare(LIMITS)
         inst.load(LevelList((20.0, 0.0), trigger_line=1))
         inst.arm()
@@ -418,7 +437,7 @@ def test_a_list_nobody_stepped_yields_nothing():
 
 
 def test_nothing_is_asked_while_a_list_runs():
-    with prepared(*LOAD_LIST, (":ABOR;:TRIG:CLE", None), (":INIT", None), OFF) as inst:
+    with prepared(*LOAD_LIST, (":ABOR;:TRIG:CLE;:INIT", None), OFF) as inst:
         inst.prepare(LIMITS)
         inst.load(LevelList((20.0, 0.0), trigger_line=1))
         inst.arm()

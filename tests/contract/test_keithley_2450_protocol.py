@@ -280,9 +280,10 @@ def test_hold_a_level_and_read_it():
 
 
 def test_the_next_level_needs_no_set_up():
-    step = [(":OUTP 1", None), (":OUTP?", "1")]
     with prepared(
-        *LOAD_HOLD, (":SOUR:VOLT 0", None), (":SOUR:VOLT?", "0"), *step, (":SOUR:VOLT 20", None), (":SOUR:VOLT?", "20"), *step
+        *LOAD_HOLD,
+        *[(":SOUR:VOLT 0", None), (":SOUR:VOLT?", "0"), (":OUTP 1", None), (":OUTP?", "1")],
+        *[(":SOUR:VOLT 20", None), (":SOUR:VOLT?", "20"), (":OUTP?", "1")],
     ) as inst:
         inst.prepare(LIMITS)
         for level_v in (0.0, 20.0):

@@ -201,9 +201,8 @@ def test_an_output_that_stays_off_is_told():
 def test_a_level_beyond_the_supply_is_told_before_the_output_goes_on():
     with prepared(("VOLT 20", None), ("VOLT?", "0")) as inst:
         inst.prepare(LIMITS)
-        inst.load(HoldLevel(20.0))
         with pytest.raises(ReadbackMismatch):
-            inst.arm()
+            inst.load(HoldLevel(20.0))
 
 
 @pytest.mark.parametrize("limit", ["+1.00000000E+00", "0", "nan"])
@@ -211,9 +210,8 @@ def test_a_current_limit_that_is_not_the_prepared_one_keeps_the_output_off(limit
     """As of a supply that was switched off and on."""
     with prepared(("VOLT 20", None), ("VOLT?", "20"), ("CURR?", limit), OFF) as inst:
         inst.prepare(LIMITS)
-        inst.load(HoldLevel(20.0))
         with pytest.raises(ReadbackMismatch, match="limits its current"):
-            inst.arm()
+            inst.load(HoldLevel(20.0))
 
 
 def test_reading_with_the_output_off_switches_nothing():

@@ -105,7 +105,7 @@ def test_open_is_said_when_it_is_open_however_fast_the_line(bench: RoleBench, by
     """On some lines the question falls into the movement of the blades."""
     shutter(bench).prepare()
     other = Sc10Persona(wire_time=False)
-    other._byte_ns = byte_us * 1000
+    other._line.replies.byte_ns = byte_us * 1000
     bench.world.beam.elements[:] = [other.blades]
     wire(bench).persona = other
     shutter(bench).open()

@@ -4,37 +4,18 @@ Source: Thorlabs ELLx modules protocol manual as quoted by others; byte examples
 send and expect them. A row is executed here or stands in the persona's KNOWINGLY_ABSENT.
 """
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
+from thorlabs_host import Host, absent, told_of
 
 from sim_instruments.thorlabs_ell14 import KNOWINGLY_ABSENT, Ell14Persona, Ell14Quirks
 
 S = 1_000_000_000
-PAGE = Path(__file__).parents[2] / "docs" / "instruments" / "thorlabs-ell14.md"
-ROW = re.compile(r"^\| `(?P<command>[^|]*)` \| (?P<example>.*) \| (?:(?P<yes>yes)|no: (?P<reason>.*)) \|$", re.MULTILINE)
 
 
-class Host:
+def homed(*before: bytes) -> Host:
     """A homed module, and a host that waits for every answer."""
-
-    def __init__(self, *before: bytes) -> None:
-        self.persona = Ell14Persona(np.random.default_rng(3), quirks=Ell14Quirks(settle_pulses=0))
-        self.t_ns = 0
-        for command in (b"0ho0", *before):
-            self.ask(command)
-
-    def ask(self, data: bytes) -> bytes:
-        """Answers to all of `data`, joined."""
-        self.persona.receive(data, self.t_ns)
-        found = b""
-        while (ready_ns := self.persona.reply_ready_ns(self.t_ns)) is not None:
-            self.t_ns = max(self.t_ns, ready_ns)
-            self.persona.run_until(self.t_ns)
-            found += self.persona.take(1 << 16, self.t_ns)[0]
-        return found
+    return Host(Ell14Persona(np.random.default_rng(3), quirks=Ell14Quirks(settle_pulses=0)), b"0ho0", *before)
 
 
 ROWS = [
@@ -73,7 +54,7 @@ ROWS = [
 @pytest.mark.parametrize(("command", "answer"), ROWS)
 @pytest.mark.parametrize("end", [b"", b"\r\n", b"\n", b"\r"])
 def test_every_command_with_and_without_a_line_end(command: bytes, answer: bytes, end: bytes) -> None:
-    assert Host().ask(command + end) == answer + b"\r\n"
+    assert homed().exchange(command + end) == answer + b"\r\n"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +73,7 @@ def test_every_command_with_and_without_a_line_end(command: bytes, answer: bytes
     ],
 )
 def test_what_is_set_is_in_force(before: bytes, question: bytes, answer: bytes) -> None:
-    assert Host(before).ask(question) == answer + b"\r\n"
+    assert homed(before).exchange(question) == answer + b"\r\n"
 
 
 @pytest.mark.parametrize(
@@ -114,32 +95,32 @@ def test_what_is_set_is_in_force(before: bytes, question: bytes, answer: bytes) 
     ],
 )
 def test_what_the_maker_refuses_is_refused_by_its_number(command: bytes, status: bytes) -> None:
-    host = Host()
-    assert host.ask(command + b"\r\n") == b"0GS" + status + b"\r\n"
-    assert host.ask(b"0gp") == b"0PO00000000\r\n"
+    host = homed()
+    assert host.exchange(command + b"\r\n") == b"0GS" + status + b"\r\n"
+    assert host.exchange(b"0gp") == b"0PO00000000\r\n"
 
 
 def test_several_commands_in_one_segment_are_answered_in_order() -> None:
-    assert Host().ask(b"0gp0gs\r\n0gv0in") == (b"0PO00000000\r\n0GS00\r\n0GV64\r\n0IN0E1140051720231701016800023000\r\n")
+    assert homed().exchange(b"0gp0gs\r\n0gv0in") == (b"0PO00000000\r\n0GS00\r\n0GV64\r\n0IN0E1140051720231701016800023000\r\n")
 
 
 def test_other_addresses_on_the_line_are_not_answered_for() -> None:
     for address in b"123456789ABCDEF":
-        assert Host().ask(bytes([address]) + b"gs") == b""
+        assert homed().exchange(bytes([address]) + b"gs") == b""
 
 
 def test_the_dialogue_of_others_at_45_degrees() -> None:
     """45 degrees are 17920 pulses of 143360."""
-    host = Host()
+    host = homed()
     said = [b"0in", b"0gs", b"0ho0", b"0ma00004600", b"0gp", b"0mrFFFFF072"]
-    heard = [host.ask(command) for command in said]
+    heard = [host.exchange(command) for command in said]
     assert heard[3:] == [b"0PO00004600\r\n", b"0PO00004600\r\n", b"0PO00003672\r\n"]
     assert int("4600", 16) / int(heard[0][25:33], 16) * 360 == 45
 
 
 def test_the_page_says_what_is_absent_and_why() -> None:
-    rows = list(ROW.finditer(PAGE.read_text("utf-8")))
-    assert {row["command"]: row["reason"] for row in rows if not row["yes"]} == KNOWINGLY_ABSENT
-    present = {row["command"] for row in rows if row["yes"]}
+    told = told_of("thorlabs-ell14")
+    assert absent(told) == KNOWINGLY_ABSENT
+    present = set(told) - set(KNOWINGLY_ABSENT)
     shown = {command[1:3].decode() for command, _ in ROWS} | {"fw", "bw"}
     assert present == shown - {"f2", "b1", "b2", "s2"}  # told in the rows of f1 and s1

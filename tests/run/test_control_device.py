@@ -11,7 +11,7 @@ from ladder_truth import true_levels
 from rig import cli
 from rig.measurements.catalogue import record_of
 from rig.measurements.control import Control
-from rig.measurements.control_findings import ControlFindings
+from rig.measurements.control_findings import control_findings
 from rig.run_state import FinishReason, StopRequest
 from rig.runfile import open_run
 from rig.sequence import Sequence
@@ -85,7 +85,7 @@ def test_the_file_alone_says_the_same(insulated: tuple[Session, Any]) -> None:
     assert said["judgement"] == "insensitive"
     assert said["current_below"]["limit_a"] == pytest.approx(BARE_A / 100)
     assert open_run(result.path).result_arrays["control_relative"] == pytest.approx([1.0] * 4, abs=0.01)
-    findings = ControlFindings(record)
+    findings = control_findings(record)
     assert [len(table.rows) for table in findings.tables] == [4, 4]
     assert "two one-sided tests" in findings.methods
     [drawing] = findings.drawings
@@ -133,4 +133,4 @@ def test_a_device_that_breaks_down_is_judged_in_nothing(tmp_path: Path) -> None:
     assert result.results is None
     assert "ended by a fault" in result.record.reason
     assert result.as_json()["results"]["judgement"] is None
-    assert not ControlFindings(result.record).tables
+    assert not control_findings(result.record).tables
