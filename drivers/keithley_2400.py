@@ -33,7 +33,7 @@ from drivers.scpi import (
     subset,
     switch,
 )
-from drivers.source_checks import check_levels, check_limits, check_list
+from drivers.source_checks import check_levels, check_limits, check_list, output_stays_off
 
 ELEMENTS = ("VOLT", "CURR", "RES", "TIME", "STAT")  # a reading holds its elements in this order, whatever was asked for
 ARM_SOURCES = ("IMM", "TLIN", "TIM", "MAN", "BUS", "NST", "PST", "BST")
@@ -361,17 +361,14 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
         """
         match self._program:
             case HoldLevel(voltage_v):
-                if self._on:
+                was_on, self._on = self._on, True
+                if was_on:
                     set_and_confirm(self, self.name, "source_voltage", voltage_v, LEVEL_TOLERANCE_V)
                 else:
-                    self._on = True
                     self.output_enabled = True
                 if not self.output_enabled:
-                    raise InstrumentError(
-                        f"{self.name} does not switch its output on: {'; '.join(self.errors()) or 'no error reported'}",
-                        where=self.name,
-                        hardware_state="output off",
-                        next_step="check the output-enable line and the temperature warning",
+                    raise output_stays_off(
+                        self.name, was_on, self.errors(), "check the output-enable line and the temperature warning"
                     )
             case LevelList():
                 self._sweeping = True

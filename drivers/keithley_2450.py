@@ -38,7 +38,7 @@ from drivers.scpi import (
     unexpected,
     whole,
 )
-from drivers.source_checks import check_levels, check_limits, check_list
+from drivers.source_checks import check_levels, check_limits, check_list, output_stays_off
 
 BUFFER = "defbuffer1"  # always there, holds far more than a list
 LIST = "VoltCustomSweepList"  # the maker's name for what SOUR:LIST:VOLT makes
@@ -315,17 +315,14 @@ class Keithley2450(Fenced, SCPIMixin, Instrument):
         match self._program:
             case HoldLevel(voltage_v):
                 self._refuse_walking("switch a level on")
-                if self._on:
+                was_on, self._on = self._on, True
+                if was_on:
                     set_and_confirm(self, self.name, "source_voltage", voltage_v, LEVEL_TOLERANCE_V)
                 else:
-                    self._on = True
                     self.output_enabled = True
                 if not self.output_enabled:
-                    raise InstrumentError(
-                        f"{self.name} does not switch its output on: {'; '.join(self.errors()) or 'no error reported'}",
-                        where=self.name,
-                        hardware_state="output off",
-                        next_step="check its front panel for a warning (temperature, interlock)",
+                    raise output_stays_off(
+                        self.name, was_on, self.errors(), "check its front panel for a warning (temperature, interlock)"
                     )
             case LevelList(_, line):
                 self.abort()

@@ -29,7 +29,7 @@ from drivers.scpi import (
     set_and_confirm,
     unexpected,
 )
-from drivers.source_checks import check_levels, check_limits
+from drivers.source_checks import check_levels, check_limits, output_stays_off
 
 HIGHEST_V = 1000.0  # beyond the class of instruments meant here
 HIGHEST_A = 1000.0
@@ -154,17 +154,17 @@ class ScpiSupply(Fenced, SCPIMixin, Instrument):
         if self._program is None:
             raise InstrumentError(f"{self.name} has nothing loaded to arm.", where=self.name, next_step="load() a program")
         level_v = self._program.voltage_v
-        if self._on:
+        was_on, self._on = self._on, True
+        if was_on:
             self._set_level(level_v)
         else:
-            self._on = True
             self.output_enabled = True
         if not self.output_enabled:
-            raise InstrumentError(
-                f"{self.name} does not switch its output on: {'; '.join(self.errors()) or 'no error reported'}",
-                where=self.name,
-                hardware_state="output off",
-                next_step="check its protection indicators; a tripped protection is reset on the front panel",
+            raise output_stays_off(
+                self.name,
+                was_on,
+                self.errors(),
+                "check its protection indicators; a tripped protection is reset on the front panel",
             )
         self._settle(level_v)
 

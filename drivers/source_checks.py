@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from drivers.errors import Reason
+from drivers.errors import InstrumentError, Reason
 from drivers.roles import LevelList, SourceLimits
 
 LOWEST_A = 1e-9  # a current limit below it is none that any of these sources can set
@@ -41,3 +41,10 @@ def check_list(program: LevelList, longest: int, lines: int = 4) -> list[Reason]
     if program.trigger_line not in range(1, lines + 1):
         reasons.append(Reason("no-such-line", "trigger_line", f"line {program.trigger_line}; the source has 1 to {lines}"))
     return reasons
+
+
+def output_stays_off(name: str, was_on: bool, errors: list[str], next_step: str) -> InstrumentError:
+    """Say that an output is off that should be on; `was_on`: it was on before, so that nothing tries it again."""
+    trouble = "'s output went off by itself" if was_on else " does not switch its output on"
+    told = "; ".join(errors) or "no error reported"
+    return InstrumentError(f"{name}{trouble}: {told}", where=name, hardware_state="output off", next_step=next_step)

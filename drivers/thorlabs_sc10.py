@@ -1,39 +1,37 @@
 """Thorlabs SC10 shutter controller: its lines, and the role Shutter on top of them.
 
-Source: SC10 operating manual, keyword table, and what InstrumentKit and Micro-Manager send and expect: a line ends with CR and
-comes back as echo, then CR, a value and CR where there is one, then the prompt "> ".
+Source: SC10 operating manual, keyword table; InstrumentKit and Micro-Manager, for the framing (`thorlabs_prompt`).
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pymeasure.adapters import Adapter
 from pymeasure.instruments import Instrument
 
-from drivers.errors import InstrumentError, LinkDesync, ReadbackMismatch, WrongIdentity
-from drivers.link import clock_of, conversation, regain
-from drivers.registry import DriverEntry, require_same
+from drivers.errors import InstrumentError, ReadbackMismatch
+from drivers.link import clock_of
+from drivers.registry import DriverEntry
 from drivers.roles import Identity, LiveQuantity, SafeReadback
+from drivers.thorlabs_prompt import PromptLine
 
 T = TypeVar("T")
 
-PROMPT = b"> "
 MANUAL, INTERNAL = 1, 0
-REPLY_BYTES_MAX = 1024
-SAFE_TIMEOUT_S = 0.5  # of one question on the way to safety
+SAFE_TIMEOUT_S = 0.5  # of one question on the way to safety; one that is mute must not keep others waiting
 LOOKS, LOOK_S = 25, 0.02  # how often and how far apart it is looked at, until it must be open or closed
-STALE_BYTES_MAX = 4096
-NONSENSE = "~"  # begins a line that no beginning of a command can turn into a command
+IDENTITY = "id?", re.compile(r"(?<!\S)SC10(?!\S)", re.IGNORECASE)
 
 
 def _setting(name: str, low: int, high: int, docs: str) -> Any:
     def ask(self: "Sc10") -> int:
-        return self.number(f"{name}?", low, high)
+        return self.line.number(f"{name}?", low, high)
 
     def tell(self: "Sc10", value: int) -> None:
         if not low <= value <= high:
             raise ValueError(f"{name}={value} is not within {low} and {high}")
-        self.tell(f"{name}={value}")
+        self.line.tell(f"{name}={value}")
 
     return property(ask, tell, doc=docs)
 
@@ -55,9 +53,7 @@ class Sc10(Instrument):
 
     def __init__(self, adapter: Adapter | str | int, name: str = "Thorlabs SC10", **kwargs: Any) -> None:
         super().__init__(adapter, name, includeSCPI=False, **kwargs)
-        self._reported: list[str] = []
-        self._identity: Identity | None = None
-        self._nonce = 0
+        self.line = PromptLine(self.adapter, name, "SC10", IDENTITY, timeout_s=SAFE_TIMEOUT_S, rest_timeout_s=SAFE_TIMEOUT_S)
         self._opened = False  # by us, and not closed by us since
 
     # --- settings and state
@@ -71,17 +67,17 @@ class Sc10(Instrument):
     @property
     def enabled(self) -> bool:
         """Get whether it is enabled (bool): open in manual mode, at work in the others."""
-        return bool(self.number("ens?", 0, 1))
+        return bool(self.line.number("ens?", 0, 1))
 
     @property
     def closed(self) -> bool:
         """Get whether the blades are closed (bool)."""
-        return bool(self.number("closed?", 0, 1))
+        return bool(self.line.number("closed?", 0, 1))
 
     @property
     def interlock_tripped(self) -> bool:
         """Get whether the interlock circuit is open (bool)."""
-        return bool(self.number("interlock?", 0, 1))
+        return bool(self.line.number("interlock?", 0, 1))
 
     def shutdown(self) -> None:
         """Close it."""
@@ -97,10 +93,7 @@ class Sc10(Instrument):
         ------
         WrongIdentity  it is not an SC10, or not the one that answered before
         """
-        self._regain()
-        self._end_line()  # somebody may have left half a command on the line
-        self._identity = self._ask_identity()
-        return self._identity
+        return self.line.identify()
 
     def prepare(self) -> None:
         """Close it, manual mode, internal trigger, all read back; errors from before are dropped.
@@ -111,7 +104,7 @@ class Sc10(Instrument):
         InstrumentError   it refuses a command
         """
         self.make_safe()
-        self._reported.clear()
+        self.line.refused.clear()
         self._confirm("mode", MANUAL)
         self._confirm("trigger", INTERNAL)
         self.make_safe()  # a setting may enable it on some other firmware
@@ -125,7 +118,7 @@ class Sc10(Instrument):
         InstrumentError   not in manual mode, or the interlock is tripped
         ReadbackMismatch  it stays closed
         """
-        self._regain()
+        self.line.regain()
         self._require_manual()
         self._refuse_interlock()
         self._switch(on=True)
@@ -139,14 +132,14 @@ class Sc10(Instrument):
         ------
         ReadbackMismatch  it stays open
         """
-        self._regain()
+        self.line.regain()
         self._switch(on=False)
         self._wait(closed=True)
 
     def errors(self) -> list[str]:
         """Return what it has refused since the last call, and an interlock that is tripped."""
-        self._regain()
-        found, self._reported = self._reported, []
+        self.line.regain()
+        found, self.line.refused = self.line.refused, []
         if self.interlock_tripped:
             found.append("interlock tripped")
         return found
@@ -185,76 +178,19 @@ class Sc10(Instrument):
         """Ask whether it is disabled and its blades are closed, waiting for these to come to rest."""
         return self._twice(self._safety)
 
-    # --- lines
-
     def ask(self, command: str, query_delay: float | None = None) -> str:
-        """Send a line and return what stands between echo and prompt, "" when nothing does.
-
-        Raises
-        ------
-        InstrumentError  the controller reports an error
-        LinkDesync       the echo is that of another line
-        """
-        with conversation(self.adapter, SAFE_TIMEOUT_S):
-            self.write_bytes(command.encode("ascii") + b"\r")
-            reply = self._to_prompt(REPLY_BYTES_MAX)
-            echo, end, value = reply.partition(b"\r")
-            if echo.lstrip() != command.encode("ascii") or not end or not value.isascii():
-                raise self._desync(command, reply)
-        text = value.decode("ascii").strip()
-        if "error" in text.lower():
-            self._reported.append(f"{command}: {text}")
-            raise InstrumentError(
-                f"{self.name} does not take {command!r}: {text}.",
-                where=self.name,
-                hardware_state="as before this line",
-                next_step="this firmware may not know the keyword, or the value is out of its range",
-            )
-        return text
-
-    def _to_prompt(self, at_most: int) -> bytes:
-        """Everything up to the prompt, without it."""
-        reply = b""
-        while not reply.endswith(PROMPT):
-            if len(reply) >= at_most:
-                raise self._desync("", reply)
-            reply += self.adapter.read_bytes(1)
-        return reply[: -len(PROMPT)]
-
-    def number(self, question: str, low: int, high: int) -> int:
-        """Ask for a whole number.
-
-        Raises
-        ------
-        LinkDesync  the answer is none from `low` to `high`
-        """
-        with conversation(self.adapter, SAFE_TIMEOUT_S):
-            text = self.ask(question)
-            if not (text.isdecimal() and low <= int(text) <= high):
-                raise self._desync(question, text.encode())
-        return int(text)
-
-    def tell(self, line: str) -> None:
-        """Send a line that is answered by its echo only.
-
-        Raises
-        ------
-        InstrumentError  the controller reports an error
-        LinkDesync       it answers more than that
-        """
-        with conversation(self.adapter, SAFE_TIMEOUT_S):
-            if text := self.ask(line):
-                raise self._desync(line, text.encode())
+        """Send a line of one's own and return its answer; see `PromptLine.ask`."""
+        return self.line.ask(command)
 
     # --- parts
 
     def _twice(self, act: Callable[[], T]) -> T:
         """Do what may be done again without harm; when it fails, once more on a link that has been brought back."""
-        self._regain()
+        self.line.regain()
         try:
             return act()
         except InstrumentError:
-            self._regain()
+            self.line.regain()
             return act()
 
     def _safety(self) -> SafeReadback:
@@ -269,7 +205,7 @@ class Sc10(Instrument):
         self._opened = on
 
     def _toggle(self, *, on: bool) -> None:
-        self.tell("ens")
+        self.line.tell("ens")
         if self.enabled is not on:
             if on:
                 self._refuse_interlock()
@@ -324,48 +260,6 @@ class Sc10(Instrument):
                 hardware_state="shutter closed, settings partly made",
                 next_step="this firmware may differ; look at the front panel",
             )
-
-    def _ask_identity(self) -> Identity:
-        text = self.ask("id?")
-        words = text.split()
-        if "SC10" not in (word.upper() for word in words):
-            raise WrongIdentity(
-                f"An SC10 should answer here, but it says {text[:60]!r}.",
-                where=self.name,
-                hardware_state="only its identity was asked",
-                next_step="check the resource name and the model in the bench file",
-            )
-        return Identity("Thorlabs", "SC10", "", words[-1])
-
-    def _regain(self) -> None:
-        regain(self.adapter, self._prove, SAFE_TIMEOUT_S)  # one that is mute must not keep others waiting
-
-    def _end_line(self) -> None:
-        """Send a line with a number of its own, which makes no sense, and drop everything up to its echo.
-
-        Half a command that was sent before it becomes nonsense with it.
-        """
-        self._nonce = self._nonce % 999 + 1
-        mark = f"{NONSENSE}{self._nonce}\r".encode("ascii")
-        with conversation(self.adapter, SAFE_TIMEOUT_S):
-            self.write_bytes(mark)
-            seen = b""
-            while mark not in seen:
-                if len(seen) >= STALE_BYTES_MAX:
-                    raise self._desync(mark.decode("ascii"), seen)
-                seen += self._to_prompt(STALE_BYTES_MAX)
-
-    def _prove(self) -> None:
-        self._end_line()
-        require_same(self._ask_identity(), self._identity)
-
-    def _desync(self, line: str, reply: bytes) -> LinkDesync:
-        return LinkDesync(
-            f"The answer of {self.name} to {line!r} was {reply[:60]!r}, which does not fit.",
-            where=self.name,
-            hardware_state="unknown: the answer may belong to an earlier line",
-            next_step="the link is cleared and proved again before anything else is believed",
-        )
 
 
 DRIVER = DriverEntry(

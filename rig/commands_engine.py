@@ -17,7 +17,7 @@ from rig.control_client import EngineGone, EngineLine
 from rig.engine import Engine
 from rig.engine_file import EngineFile, find_engine, living_engines
 from rig.engine_host import hosted
-from rig.report.summary import duration_text, hardware_text
+from rig.report.summary import duration_text, hardware_text, wrapped
 from rig.run_state import DONE, UNKNOWN
 from rig.run_view import RunView, error_code, safe_report
 from rig.session import Session
@@ -160,7 +160,7 @@ def _ended(line: EngineLine, words: Console) -> int:
             for event in line.events(LOOK_S):
                 if isinstance(event, Ended):
                     safe = safe_report(event)
-                    words.print(f"hardware: {hardware_text(safe)}", markup=False)
+                    words.print(wrapped(f"hardware: {hardware_text(safe)}"), markup=False)
                     words.print(f"file: {event.file}", markup=False)
                     return DONE if safe.safe else UNKNOWN
                 if isinstance(event, Refused):

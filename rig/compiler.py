@@ -19,7 +19,7 @@ from rig.bias_checks import check_bias, check_levels, duty
 from rig.config_file import Loc, Where, dotted
 from rig.frame_pattern import FIRED, SOURCE_GUARD_NS, check_exposure, frame_pattern
 from rig.pump_program import Filter, check_drift, check_fluence, filter_of, plate_deg, weakening
-from rig.sequence import Block, BlockMode, Measurement, Mode
+from rig.sequence import Block, BlockMode, Light, Measurement, Mode
 from rig.timeline import (
     ShotPattern,
     Timeline,
@@ -106,6 +106,11 @@ class Plan:
         """Get where the filter wheel stands in the whole run; None without one."""
         at = self.blocks[0].programs.filter
         return None if at is None else at.position
+
+    @property
+    def lights(self) -> frozenset[Light]:
+        """Get what reaches the film in the run, block by block."""
+        return frozenset(one.block.exposure.light for one in self.blocks)
 
     @property
     def integration_ns(self) -> int:

@@ -1,6 +1,6 @@
 """The instruments of a bench, opened all together or not at all, and what their models can do before they are opened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -29,6 +29,7 @@ from rig.interlocks import Interlocks
 from rig.pump_beam import PumpBeam
 from rig.run_state import Roles
 from rig.safety import SafeInstrument, SafeReport, make_safe
+from rig.sequence import Light
 from rig.steps import Walk, one_by_one
 
 RANGE_MARGIN = 1.5  # between the energy that is expected with the attenuator open and the meter's range
@@ -152,9 +153,9 @@ def energy_watch(opened: Instruments, info: EnergyMeterInfo | None, bench: Bench
     return EnergyWatch(opened.by_role["energy_meter"], info, clock, rate_hz=rate_hz, pickoff_ratio=ratio)
 
 
-def bench_watch(opened: Instruments, bench: Bench, clock: Clock) -> BenchWatch:
-    """Make what watches over the live quantities of a run."""
-    by_role = cast(dict[str, Any], opened.by_role)
+def bench_watch(opened: Instruments, bench: Bench, clock: Clock, lights: Collection[Light] = ("pulses", "cw")) -> BenchWatch:
+    """Make what watches over the live quantities of a run under these lights; what gives none of them need not be asked."""
+    by_role = {str(role): one for role, one in opened.by_role.items() if role != "cw_shutter" or "cw" in lights}
     tellers = {role: instrument for role, instrument in by_role.items() if isinstance(instrument, Telling)}
     queues = {role: by_role[role] for role in QUEUES if role in by_role}
     ratio = 1.0 if bench.energy_meter is None else bench.energy_meter.pickoff_ratio

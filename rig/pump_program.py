@@ -99,7 +99,7 @@ def _filters_text(too_weak: bool, bench: Bench) -> str:
         return "; weaker pulses need a filter wheel: [filter_wheel]" if too_weak else ""
     if bench.filter_position != OPEN_POSITION:
         return f"; the filter of this run lets {bench.filter_transmission:g} through"
-    return "; one filter stands in the beam of a whole run, and none lets the plate set all fluences that this one asks for"
+    return "; no one filter lets the plate set all fluences of the run" if too_weak else ""
 
 
 def check_drift(pattern: ShotPattern, bursts: Sequence[Burst], bench: Bench, where: Where) -> list[Reason]:

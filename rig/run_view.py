@@ -14,7 +14,7 @@ from drivers.errors import Reason, RecordError, RefusedError, RigError, UnsafeSt
 from rig.control import Begun, Ended, EngineStatus, ErrorWords, Event, Note, Refused, RunProgress
 from rig.measurements.catalogue import Record, record_of
 from rig.measurements.switching_record import SwitchingRecord
-from rig.report.summary import error_text, frames_table, hardware_text, outcome_text, results_table
+from rig.report.summary import error_text, frames_table, hardware_text, outcome_text, results_table, wrapped
 from rig.run_state import FAULT, REFUSED, UNKNOWN, FinishReason
 from rig.safety import Confirmation, SafeReport
 
@@ -133,7 +133,7 @@ class RunView:
             print_results(self.record, words)
             if figure:
                 words.print(figure, markup=False)
-            words.print(f"hardware: {hardware_text(safe)}", markup=False)
+            words.print(wrapped(f"hardware: {hardware_text(safe)}"), markup=False)
         words.print(f"file: {_shown(ended.file)}", markup=False)
 
     def _alarm(self, ended: Ended, frames: dict[str, Any], safe: SafeReport) -> None:

@@ -295,7 +295,7 @@ class Session:
             info, meter = prepare(opened.instruments, bench, beam)
             require_calibrated(self.bench, serials(opened.instruments, meter), simulated=self.simulated)
             energy = energy_watch(opened.instruments, meter, self.bench, opened.clock)
-            watch = bench_watch(opened.instruments, self.bench, opened.clock)
+            watch = bench_watch(opened.instruments, self.bench, opened.clock, what.lights)
             watch.before_arming()
             header = self._header(sequence, what, opened, info)
             readings = 64 + round(what.price.duration_s * READINGS_PER_S) + 16 * len(what.blocks)

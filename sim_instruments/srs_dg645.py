@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sim_instruments.catalogue import PersonaEntry
 from sim_instruments.persona import Edges, OutputPulses
+from sim_instruments.reply_queue import ReplyQueue
 from sim_instruments.srs_dg645_cycles import Cycles, Event
 from sim_instruments.srs_dg645_grammar import (
     INPUT_BUFFER_BYTES,
@@ -83,12 +84,6 @@ class _Verb:
     run: Callable[[tuple[str, ...], bool], str | None]
 
 
-@dataclass(slots=True)
-class _Reply:
-    ready_ns: int
-    left: bytes
-
-
 def _bus_bit(code: Code) -> int:
     """Return the ESR bit that belongs to an error (of 171 and 254: assumed)."""
     if code < 30:
@@ -124,7 +119,7 @@ class Dg645Persona:
         self._waiting: deque[tuple[int, Command]] = deque()
         self._free_ns = 0  # when the processor has done what it began
         self._now_ns = 0
-        self._replies: deque[_Reply] = deque()
+        self._replies = ReplyQueue()
         self._terminator = b"\r\n"
         self._errors: deque[Code] = deque()
         self._esr = PON
@@ -161,7 +156,7 @@ class Dg645Persona:
     def reply_ready_ns(self, t_ns: int) -> int | None:
         """When the next reply is there; for a question not yet executed, when it will have been."""
         if self._replies:
-            return self._replies[0].ready_ns
+            return self._replies.ready_ns
         done_ns = self._free_ns
         for arrived_ns, command in self._waiting:
             done_ns = max(arrived_ns, done_ns) + self._command_ns
@@ -176,13 +171,7 @@ class Dg645Persona:
 
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         """Take bytes of the first reply that is ready; the flag says that they end it."""
-        if not self._replies or self._replies[0].ready_ns > t_ns or max_bytes <= 0:
-            return b"", False
-        reply = self._replies[0]
-        taken, reply.left = reply.left[:max_bytes], reply.left[max_bytes:]
-        if not reply.left:
-            self._replies.popleft()
-        return taken, not reply.left
+        return self._replies.take(max_bytes, t_ns)
 
     def device_clear(self, t_ns: int) -> None:
         """Forget commands that wait and replies that nobody took; what runs goes on (assumed)."""
@@ -219,7 +208,7 @@ class Dg645Persona:
             self._cycles.abort(deaf_ns=lasts_ns)
             self._free_ns += lasts_ns
         if answer is not None:
-            self._replies.append(_Reply(self._free_ns, answer.encode("ascii") + self._terminator))
+            self._replies.send(answer.encode("ascii") + self._terminator, self._free_ns)
 
     def _report(self, code: Code) -> None:
         self._esr |= _bus_bit(code)
@@ -387,7 +376,7 @@ class Dg645Persona:
             (INSB, self._cycles.events & self._masks["INSE"]),
             (BUSY, self._cycles.in_cycle),
             (BURST, self._cycles.in_burst),
-            (MAV, self._replies and self._replies[0].ready_ns <= self._now_ns),
+            (MAV, self._replies.is_ready(self._now_ns)),
             (ESB, self._esr & self._masks["*ESE"]),
         )
         status = sum(bit for bit, condition in bits if condition)

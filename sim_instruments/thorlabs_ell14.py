@@ -19,6 +19,7 @@ import numpy as np
 from sim_instruments.attenuator import EXTINCTION, TurningPlate
 from sim_instruments.catalogue import PersonaEntry, Surroundings
 from sim_instruments.persona import Edges, OutputPulses
+from sim_instruments.reply_queue import ReplyQueue
 from sim_instruments.thorlabs_ell14_frames import Frame, FrameStream
 
 __all__ = ["KNOWINGLY_ABSENT", "PERSONA", "Ell14Persona", "Ell14Quirks"]
@@ -59,12 +60,6 @@ class Ell14Quirks:
 
     settle_pulses: int = 2
     busy_first: bool = False
-
-
-@dataclass(slots=True)
-class _Reply:
-    ready_ns: int
-    left: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +112,7 @@ class Ell14Persona:
         self._heard_ns = 0
         self._waiting: deque[tuple[int, Frame]] = deque()
         self._free_ns = 0
-        self._sent_ns = 0
-        self._replies: deque[_Reply] = deque()
+        self._replies = ReplyQueue(self._byte_ns, UNREAD_AT_MOST)
         self._now_ns = 0
         self._commands = self._make_commands()
 
@@ -152,7 +146,7 @@ class Ell14Persona:
     def reply_ready_ns(self, t_ns: int) -> int | None:
         """When the next answer is there; while something is still to be done, when that will be."""
         if self._replies:
-            return self._replies[0].ready_ns
+            return self._replies.ready_ns
         event_ns = self._next_event_ns()
         return None if event_ns is None else max(event_ns, t_ns + 1)
 
@@ -163,13 +157,7 @@ class Ell14Persona:
 
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         """Take bytes of the first answer that is ready; the flag says that they end it."""
-        if not self._replies or self._replies[0].ready_ns > t_ns or max_bytes <= 0:
-            return b"", False
-        reply = self._replies[0]
-        taken, reply.left = reply.left[:max_bytes], reply.left[max_bytes:]
-        if not reply.left:
-            self._replies.popleft()
-        return taken, not reply.left
+        return self._replies.take(max_bytes, t_ns)
 
     def device_clear(self, t_ns: int) -> None:
         """Do nothing: a serial line has no device clear."""
@@ -226,11 +214,7 @@ class Ell14Persona:
             self._say(motion.answer())
 
     def _say(self, text: str, address: str | None = None) -> None:
-        data = f"{address or self._address}{text}\r\n".encode("ascii")
-        if sum(len(reply.left) for reply in self._replies) + len(data) > UNREAD_AT_MOST:
-            return
-        self._sent_ns = max(self._now_ns, self._sent_ns) + len(data) * self._byte_ns
-        self._replies.append(_Reply(self._sent_ns, data))
+        self._replies.send(f"{address or self._address}{text}\r\n".encode("ascii"), self._now_ns)
 
     def _say_status(self, status: int) -> None:
         self._say(f"GS{status:02X}")

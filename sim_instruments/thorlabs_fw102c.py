@@ -1,30 +1,22 @@
 """The Thorlabs FW102C filter wheel, as its bytes and the light behind its filters show it.
 
-Source: FW102C operating manual, table of keywords; what programs that drive real wheels expect: echo, CR, value, CR, prompt
-"> ", and the prompt after a move when it is over; the text of CMD_NOT_DEFINED, the answer to `*idn?`. The text of
-CMD_ARG_INVALID: as the maker's other controllers say it.
-Assumed: a line is echoed when its CR comes; a line takes 2 ms; 0.6 s from one position to the next at high speed, 1.2 s at low
-speed; the shorter way round; lines that come during a move wait for its end; position 1 after power-up; the other values at
-power-up (`DEFAULTS`); a line feed is ignored. The arrow keys of a terminal, which turn a real wheel, are no keywords here.
+Source: FW102C operating manual, table of keywords; what programs that drive real wheels expect: the framing
+(`thorlabs_prompt`), the prompt after a move when it is over, the answer to `*idn?`.
+Assumed: 0.6 s from one position to the next at high speed, 1.2 s at low speed; the shorter way round; lines that come during a
+move wait for its end; position 1 after power-up; the other values at power-up (`DEFAULTS`). The arrow keys of a terminal, which
+turn a real wheel, are no keywords here.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from sim_instruments.catalogue import PersonaEntry, Surroundings
 from sim_instruments.filter_wheel import FilterWheel
 from sim_instruments.persona import Edges, OutputPulses
+from sim_instruments.thorlabs_prompt import ARG_INVALID, NOT_DEFINED, Keywords, PromptLine
 
 __all__ = ["KNOWINGLY_ABSENT", "PERSONA", "Fw102cPersona"]
 
-LINE_NS = 2_000_000
 BYTE_NS = 86_806  # 10 bits at 115200 baud
-LINE_BYTES = 64  # a longer line is no command; assumed
-WAITING_AT_MOST = 64  # lines; what comes on top is lost
-UNREAD_AT_MOST = 4096  # bytes; the answers on top are lost, as a serial line without flow control loses them
-PROMPT = b"> "
-NOT_DEFINED, ARG_INVALID = "Command error CMD_NOT_DEFINED", "Command error CMD_ARG_INVALID"
 STEP_NS = {0: 1_200_000_000, 1: 600_000_000}  # from one position to the next, by speed
 FILTERS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)  # where a bench names none
 WHEEL_SIZES = (6, 12)
@@ -39,12 +31,6 @@ KNOWINGLY_ABSENT: dict[str, str] = {
     "sensors=n": "kept and read back, but no stray light comes from the sensors",
     "baud=n": "kept and read back, but the line of the bench stays as fast as it is",
 }
-
-
-@dataclass(slots=True)
-class _Reply:
-    ready_ns: int
-    left: bytes
 
 
 class Fw102cPersona:
@@ -68,37 +54,31 @@ class Fw102cPersona:
     ) -> None:
         self.wheel = FilterWheel(filters, WHEEL_SIZES[len(filters) > WHEEL_SIZES[0]], serial)
         self._identity = identity
-        self._byte_ns = BYTE_NS if wire_time else 0
         self._stored = {**DEFAULTS, "pcount": self.wheel.positions}
         self._settings = dict(self._stored)
         self._position = 1
         self._arrival_ns: int | None = None  # of a move, whose prompt is owed
-        self._line = b""
-        self._too_long = False
-        self._heard_ns = 0
-        self._waiting: deque[tuple[int, bytes]] = deque()
-        self._free_ns = 0
-        self._sent_ns = 0
-        self._replies: deque[_Reply] = deque()
+        self._line = PromptLine(BYTE_NS if wire_time else 0)
         self._now_ns = 0
-        self._verbs: dict[str, Callable[[], str | None]] = {
+        verbs: dict[str, Callable[[], str | None]] = {
             "*idn?": lambda: self._identity,
             "pos?": lambda: str(self._position),
             "save": self._store,
         }
+        self._keywords = Keywords(verbs, self._set)
 
     # --- the Persona protocol -----------------------------------------------------------------------------------------
 
     def run_until(self, t_ns: int) -> dict[str, OutputPulses]:
         """Execute what is due, in order; nothing leaves it."""
         while (due_ns := self._next_event_ns()) is not None and due_ns <= t_ns:
-            self._now_ns = self._free_ns = due_ns
+            self._now_ns = due_ns
             if self._arrival_ns is not None:
                 self._arrival_ns = None
-                self._say(PROMPT)
+                self._line.hold(due_ns)
+                self._line.prompt(due_ns)
             else:
-                _, line = self._waiting.popleft()
-                self._answer(line)
+                self._answer(self._line.next_line(due_ns))
         self._now_ns = t_ns
         return {}
 
@@ -108,31 +88,23 @@ class Fw102cPersona:
 
     def receive(self, data: bytes, t_ns: int) -> None:
         """Bytes arrive from `t_ns` on, in any segmentation."""
-        for value in data:
-            self._heard_ns = max(t_ns, self._heard_ns) + self._byte_ns
-            self._hear(bytes([value]))
+        self._line.receive(data, t_ns)
 
     def reply_ready_ns(self, t_ns: int) -> int | None:
         """When the next answer is there; for a line not yet executed, or a move, when that will be."""
-        if self._replies:
-            return self._replies[0].ready_ns
+        if self._line.replies:
+            return self._line.replies.ready_ns
         due_ns = self._next_event_ns()
         return None if due_ns is None else max(due_ns, t_ns + 1)
 
     @property
     def reply_is_sent(self) -> bool:
         """Whether the next answer is on the line already."""
-        return bool(self._replies)
+        return bool(self._line.replies)
 
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         """Take bytes of the first answer that is ready; the flag says that they end it."""
-        if not self._replies or self._replies[0].ready_ns > t_ns or max_bytes <= 0:
-            return b"", False
-        reply = self._replies[0]
-        taken, reply.left = reply.left[:max_bytes], reply.left[max_bytes:]
-        if not reply.left:
-            self._replies.popleft()
-        return taken, not reply.left
+        return self._line.replies.take(max_bytes, t_ns)
 
     def device_clear(self, t_ns: int) -> None:
         """Do nothing: a serial line has no device clear."""
@@ -148,46 +120,16 @@ class Fw102cPersona:
 
     # --- lines --------------------------------------------------------------------------------------------------------
 
-    def _hear(self, byte: bytes) -> None:
-        if byte == b"\r":
-            line = self._line + b"~" * self._too_long  # no longer what anybody sent, nor any command
-            self._line, self._too_long = b"", False
-            if len(self._waiting) < WAITING_AT_MOST:
-                self._waiting.append((self._heard_ns, line))
-        elif byte != b"\n":
-            if len(self._line) < LINE_BYTES:
-                self._line += byte
-            else:
-                self._too_long = True
-
     def _next_event_ns(self) -> int | None:
-        if self._arrival_ns is not None:
-            return self._arrival_ns
-        return max(self._waiting[0][0], self._free_ns) + LINE_NS if self._waiting else None
+        return self._line.due_ns if self._arrival_ns is None else self._arrival_ns
 
     def _answer(self, line: bytes) -> None:
-        value = self._execute(line.decode("latin-1")) if line else None
-        answer = b"" if value is None else value.encode("ascii") + b"\r"
-        self._say(line + b"\r" + answer + (b"" if self._arrival_ns is not None else PROMPT))
-
-    def _say(self, data: bytes) -> None:
-        if sum(len(reply.left) for reply in self._replies) + len(data) > UNREAD_AT_MOST:
-            return
-        self._sent_ns = max(self._now_ns, self._sent_ns) + len(data) * self._byte_ns
-        self._replies.append(_Reply(self._sent_ns, data))
-
-    def _execute(self, line: str) -> str | None:
-        verb = self._verbs.get(line)
-        if verb is not None:
-            return verb()
-        name, equals, argument = line.partition("=")
-        if equals and (name == "pos" or name in self._settings):
-            return self._set(name, argument)
-        if line.endswith("?") and line[:-1] in self._settings:
-            return str(self._settings[line[:-1]])
-        return NOT_DEFINED
+        value = self._keywords.execute(line, self._settings)
+        self._line.answer(line, value, self._now_ns, prompt=self._arrival_ns is None)
 
     def _set(self, name: str, argument: str) -> str | None:
+        if name != "pos" and name not in self._settings:
+            return NOT_DEFINED
         if not (argument.isascii() and argument.isdecimal() and len(argument) <= 2):
             return ARG_INVALID
         value = int(argument)

@@ -1,30 +1,23 @@
 """The Thorlabs SC10 shutter controller with a beam shutter, as its bytes and the light behind the blades show it.
 
 Source: SC10 operating manual, keyword table (keywords, ranges, modes), and what InstrumentKit and Micro-Manager send and
-expect (echo, CR, value, CR, prompt "> "; the text of CMD_NOT_DEFINED). The text of CMD_ARG_INVALID: from memory, unverified.
-Assumed: a line is echoed when its CR comes; a set command is answered by echo and prompt only; a line takes 2 ms; `closed?`
-says 1 only when the blades have come to rest; a tripped interlock closes and disables, `ens` does nothing until it is whole
-again; setting mode or trigger disables; the values at power-up (`DEFAULTS`); `savp` does what `save` does; a line feed is
-ignored.
+expect (the framing: `thorlabs_prompt`).
+Assumed: a set command is answered by echo and prompt only; `closed?` says 1 only when the blades have come to rest; a tripped
+interlock closes and disables, `ens` does nothing until it is whole again; setting mode or trigger disables; the values at
+power-up (`DEFAULTS`); `savp` does what `save` does.
 """
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sim_instruments.catalogue import PersonaEntry, Surroundings
 from sim_instruments.persona import Edges, OutputPulses
 from sim_instruments.shutter import Blades
+from sim_instruments.thorlabs_prompt import ARG_INVALID, NOT_DEFINED, Keywords, PromptLine
 
 __all__ = ["KNOWINGLY_ABSENT", "PERSONA", "Sc10Persona"]
 
-LINE_NS = 2_000_000
 BYTE_NS = 1_041_667  # 10 bits at 9600 baud
-LINE_BYTES = 64  # a longer line is no command; assumed
-WAITING_AT_MOST = 64  # lines; what comes on top is lost
-UNREAD_AT_MOST = 4096  # bytes; the answers on top are lost, as a serial line without flow control loses them
-PROMPT = b"> "
-NOT_DEFINED, ARG_INVALID = "Command error CMD_NOT_DEFINED", "Command error CMD_ARG_INVALID"
 MANUAL, AUTO, SINGLE, REPEAT, GATE = 1, 2, 3, 4, 5
 NS_PER_MS = 1_000_000
 
@@ -59,12 +52,6 @@ KNOWINGLY_ABSENT: dict[str, str] = {
 }
 
 
-@dataclass(slots=True)
-class _Reply:
-    ready_ns: int
-    left: bytes
-
-
 class Sc10Persona:
     """One SC10 with its shutter, closed and disabled at power-up.
 
@@ -77,7 +64,6 @@ class Sc10Persona:
     def __init__(self, *, identity: str = "THORLABS SC10 VERSION 1.07", wire_time: bool = True) -> None:
         self.blades = Blades()
         self._identity = identity
-        self._byte_ns = BYTE_NS if wire_time else 0
         self._settings = dict(DEFAULTS)
         self._stored = dict(DEFAULTS)
         self._enabled = False
@@ -85,15 +71,9 @@ class Sc10Persona:
         self._tripped = False
         self._steps: deque[tuple[int, bool]] = deque()  # of a sequence: when, and whether to open
         self._repeats_left: int | None = None  # of the running sequence, None: without end
-        self._line = b""
-        self._too_long = False
-        self._heard_ns = 0
-        self._waiting: deque[tuple[int, bytes]] = deque()
-        self._free_ns = 0
-        self._sent_ns = 0
-        self._replies: deque[_Reply] = deque()
+        self._line = PromptLine(BYTE_NS if wire_time else 0)
         self._now_ns = 0
-        self._verbs: dict[str, Callable[[], str | None]] = {
+        verbs: dict[str, Callable[[], str | None]] = {
             "?": lambda: "\r".join(KEYWORDS),
             "id?": lambda: self._identity,
             "ens": self._toggle,
@@ -104,6 +84,7 @@ class Sc10Persona:
             "savp": self._store,
             "resp": self._restore,
         }
+        self._keywords = Keywords(verbs, self._set)
 
     # --- the Persona protocol -----------------------------------------------------------------------------------------
 
@@ -114,9 +95,8 @@ class Sc10Persona:
             if self._steps and self._steps[0][0] <= due_ns:
                 self._step()
             else:
-                _, line = self._waiting.popleft()
-                self._free_ns = due_ns
-                self._answer(line)
+                line = self._line.next_line(due_ns)
+                self._line.answer(line, self._keywords.execute(line, self._settings), due_ns)
         self._now_ns = t_ns
         return {}
 
@@ -126,32 +106,23 @@ class Sc10Persona:
 
     def receive(self, data: bytes, t_ns: int) -> None:
         """Bytes arrive from `t_ns` on, in any segmentation."""
-        for value in data:
-            self._heard_ns = max(t_ns, self._heard_ns) + self._byte_ns
-            self._hear(bytes([value]))
+        self._line.receive(data, t_ns)
 
     def reply_ready_ns(self, t_ns: int) -> int | None:
         """When the next answer is there; for a line not yet executed, when that will be."""
-        if self._replies:
-            return self._replies[0].ready_ns
-        if not self._waiting:
-            return None
-        return max(max(self._waiting[0][0], self._free_ns) + LINE_NS, t_ns + 1)
+        if self._line.replies:
+            return self._line.replies.ready_ns
+        due_ns = self._line.due_ns
+        return None if due_ns is None else max(due_ns, t_ns + 1)
 
     @property
     def reply_is_sent(self) -> bool:
         """Whether the next answer is on the line already."""
-        return bool(self._replies)
+        return bool(self._line.replies)
 
     def take(self, max_bytes: int, t_ns: int) -> tuple[bytes, bool]:
         """Take bytes of the first answer that is ready; the flag says that they end it."""
-        if not self._replies or self._replies[0].ready_ns > t_ns or max_bytes <= 0:
-            return b"", False
-        reply = self._replies[0]
-        taken, reply.left = reply.left[:max_bytes], reply.left[max_bytes:]
-        if not reply.left:
-            self._replies.popleft()
-        return taken, not reply.left
+        return self._line.replies.take(max_bytes, t_ns)
 
     def device_clear(self, t_ns: int) -> None:
         """Do nothing: a serial line has no device clear."""
@@ -171,38 +142,9 @@ class Sc10Persona:
 
     # --- lines --------------------------------------------------------------------------------------------------------
 
-    def _hear(self, byte: bytes) -> None:
-        if byte == b"\r":
-            line = self._line + b"~" * self._too_long  # no longer what anybody sent, nor any command
-            self._line, self._too_long = b"", False
-            if len(self._waiting) < WAITING_AT_MOST:
-                self._waiting.append((self._heard_ns, line))
-        elif byte != b"\n":
-            if len(self._line) < LINE_BYTES:
-                self._line += byte
-            else:
-                self._too_long = True
-
-    def _answer(self, line: bytes) -> None:
-        value = self._execute(line.decode("latin-1")) if line else None
-        data = line + b"\r" + (b"" if value is None else value.encode("ascii") + b"\r") + PROMPT
-        if sum(len(reply.left) for reply in self._replies) + len(data) > UNREAD_AT_MOST:
-            return
-        self._sent_ns = max(self._now_ns, self._sent_ns) + len(data) * self._byte_ns
-        self._replies.append(_Reply(self._sent_ns, data))
-
-    def _execute(self, line: str) -> str | None:
-        verb = self._verbs.get(line)
-        if verb is not None:
-            return verb()
-        name, equals, argument = line.partition("=")
-        if equals and name in self._settings:
-            return self._set(name, argument)
-        if line.endswith("?") and line[:-1] in self._settings:
-            return str(self._settings[line[:-1]])
-        return NOT_DEFINED
-
     def _set(self, name: str, argument: str) -> str | None:
+        if name not in RANGES:
+            return NOT_DEFINED
         low, high = RANGES[name]
         if not (argument.isascii() and argument.isdecimal() and len(argument) <= 6 and low <= int(argument) <= high):
             return ARG_INVALID
@@ -221,9 +163,8 @@ class Sc10Persona:
     # --- the shutter --------------------------------------------------------------------------------------------------
 
     def _next_event_ns(self) -> int | None:
-        answered_ns = max(self._waiting[0][0], self._free_ns) + LINE_NS if self._waiting else None
         step_ns = self._steps[0][0] if self._steps else None
-        return min((t for t in (answered_ns, step_ns) if t is not None), default=None)
+        return min((t for t in (self._line.due_ns, step_ns) if t is not None), default=None)
 
     def _toggle(self) -> None:
         if self._enabled:

@@ -53,6 +53,14 @@ def value_text(value: Value) -> str:
     return f"{value.value:.{places}f} ± {shown:.{places}f}{unit}"
 
 
+def interval_text(value: Value, digits: int = 4) -> str:
+    """95 % interval as "66.1 to 68.3 uJ/cm2"; a dash where there is none."""
+    if value.ci95 is None:
+        return "-"
+    lo, hi = value.ci95
+    return f"{lo:.{digits}g} to {hi:.{digits}g} {value.unit}".rstrip()
+
+
 def duration_text(duration_s: float) -> str:
     """Seconds as a person says them: "24.3 s", "12 min 5 s", "3 h 20 min"."""
     if not duration_s >= 60:
@@ -127,6 +135,11 @@ def hardware_text(report: SafeReport) -> str:
     if report.safe:
         return f"off, confirmed by {', '.join(names)}" if names else str(report)
     return "\n".join(f"{name}: {how.value} ({detail})" for name, (how, detail) in names.items())
+
+
+def wrapped(text: str, width: int = 80) -> str:
+    """Break lines that are longer than `width` between words; what is carried over is indented."""
+    return "\n".join(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in text.splitlines())
 
 
 def error_text(error: BaseException, hardware: str = "", width: int = 80) -> str:
@@ -218,7 +231,7 @@ def results_json(result: SwitchingResult | None) -> dict[str, Any]:
     never appear.
     """
     if result is None:
-        return {**{key: {"value": None, "ci95": None, "unit": _UNITS.get(key[-3:], "")} for key in JSON_KEYS}, "per_cycle": []}
+        return {**{key: Value(None, None, _UNITS.get(key[-3:], "")).as_json() for key in JSON_KEYS}, "per_cycle": []}
     per_cycle = [{"cycle": one.cycle, **_numbers(one)} for one in result.per_cycle]
     return {**_numbers(result), "per_cycle": per_cycle}
 
@@ -227,14 +240,4 @@ _UNITS = {"_nm": "nm"}
 
 
 def _numbers(result: SwitchingResult) -> dict[str, Any]:
-    return {key: _plain(getattr(result, key)) for key in JSON_KEYS}
-
-
-def _plain(value: Value) -> dict[str, Any]:
-    known = value.value is not None and math.isfinite(value.value)
-    bounded = known and value.ci95 is not None and all(map(math.isfinite, value.ci95))
-    return {
-        "value": float(value.value) if known and value.value is not None else None,
-        "ci95": [float(bound) for bound in value.ci95] if bounded and value.ci95 is not None else None,
-        "unit": value.unit,
-    }
+    return {key: getattr(result, key).as_json() for key in JSON_KEYS}

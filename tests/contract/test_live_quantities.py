@@ -144,6 +144,10 @@ def test_preparing_keeps_the_output_enable_line_in_use(model: Model) -> None:
     bench.wait(1.0)
     assert bench.voltage_v == 0.0
     set_interlock(bench, model[0], closed=False)
+    with pytest.raises(InstrumentError, match="by itself"):
+        bench.source.arm()
+    bench.source.prepare(LIMITS)
+    bench.source.load(HoldLevel(20.0))
     with pytest.raises(InstrumentError, match="802"):
         bench.source.arm()
     assert bench.voltage_v == 0.0
@@ -159,6 +163,10 @@ def test_a_source_that_is_too_hot_says_so_and_is_off(model: Model) -> None:
     persona(bench, model[0]).set_temperature(True, bench.now_ns())
     assert told(bench, model[0])["over_temperature"] == 1.0
     assert bench.voltage_v == 0.0
+    with pytest.raises(InstrumentError, match="by itself"):
+        bench.source.arm()
+    bench.source.prepare(LIMITS)
+    bench.source.load(HoldLevel(20.0))
     with pytest.raises(InstrumentError, match="810"):
         bench.source.arm()
     persona(bench, model[0]).set_temperature(False, bench.now_ns())

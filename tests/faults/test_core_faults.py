@@ -19,13 +19,15 @@ from pyvisa import ResourceManager
 sys.path.insert(0, str(Path(__file__).parent.parent / "run"))
 from bench_truth import off_ms, truth_of, wrong_frames
 from other_benches import nothing_in_the_beam, other_bench
+from tampered_run import Tamper, leak, off, on_ns, run_on
+from watched_run import when_on
 
 from drivers.errors import ComplianceReached, InstrumentError, RecordError
 from drivers.link import LinkState, open_link
 from drivers.roles import SafeReadback, SourceReading
 from rig.bench import default_bench
 from rig.measurements.on_off import OnOff
-from rig.runfile import Flag, Run, open_run
+from rig.runfile import Flag, open_run
 from rig.runner import FinishReason, StopRequest
 from rig.safety import Confirmation, make_safe
 from rig.sequence import Sequence
@@ -42,62 +44,6 @@ SPECTROMETER, LASER, SOURCE = "spectrometer.trigger", "laser.trigger", "voltage_
 SHORT = {"cycles": 1, "on_time_s": 0.05, "off_time_s": 0.05, "settle_s": 0.005}
 WATCHED = {"cycles": 1, "on_time_s": 0.3, "off_time_s": 0.25, "settle_s": 0.005}  # a few readings in each stretch
 A_DAY_NS = 86_400 * 10**9
-Tamper = Callable[[Any], None]
-
-
-def run_on(
-    folder: Path, tamper: Tamper, mode: str, parameters: dict[str, float], **options: Any
-) -> tuple[Session, RunResult, Run]:
-    """Run on a bench that somebody tampers with; whatever happens, what must always hold holds."""
-    bench = options.pop("bench", None)
-    session = Session(bench, simulate=True, out=folder, prepare_world=tamper)
-    result = session.run(Sequence.of(OnOff(**parameters), mode=mode), **options)
-    run = open_run(result.path)
-    ledger = result.outcome.ledger
-    assert ledger.received == run.count
-    assert ledger.received == ledger.assigned + ledger.unassigned + ledger.lead_in + ledger.surplus
-    assert 0 <= ledger.assigned + ledger.unassigned <= ledger.planned
-    assert int(np.sum(run.column("shot") >= 0)) == ledger.assigned
-    assert wrong_frames(run.frames(), truth_of(session, run)) == 0
-    assert off(session)
-    return session, result, run
-
-
-def off(session: Session) -> bool:
-    """Whether the film is at 0 V, now and a second later."""
-    session.world.sleep(1.0)
-    return session.world.terminal.record.voltage_v[-1] == 0.0
-
-
-def when_on(world: Any, act: Callable[[int], None]) -> None:
-    """Call `act` with the time (ns) at which 20 V first come on."""
-    set_voltage, seen = world.terminal.set_voltage, []
-
-    def witness(voltage_v: float, t_ns: int) -> None:
-        set_voltage(voltage_v, t_ns)
-        if voltage_v > 15 and not seen:
-            seen.append(t_ns)
-            act(t_ns)
-
-    world.terminal.set_voltage = witness
-
-
-def leak(after_s: float, late_ns: int = 0) -> Tamper:
-    """The film breaks down so long after 20 V have come on; answers of the source arrive `late_ns` later than usual."""
-
-    def tamper(world: Any) -> None:
-        when_on(world, lambda t_ns: world.add_leak(1000.0, t_ns + round(after_s * 1e9)))
-        source = world.personas["voltage_source"]
-        ready = source.reply_ready_ns
-        source.reply_ready_ns = lambda t_ns: None if (at_ns := ready(t_ns)) is None else at_ns + late_ns
-
-    return tamper
-
-
-def on_ns(session: Session) -> int:
-    """When 20 V first came on."""
-    record = session.world.terminal.record
-    return next(t for t, v in zip(record.t_ns, record.voltage_v, strict=True) if v > 15)
 
 
 # --- the source limits its current, or falls silent -------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_hundreds_of_mistakes_still_fit_one_screen_and_all_are_in_the_json(desk:
         ({"on_s": 0.0505}, "part-of-a-shot", ("50.5 shots",)),
         ({"on_s": 61.0, "off_s": 61.0}, "on-time-above-limit", ("61 s", "60 s")),
         ({"on_s": 0.2}, "duty-above-limit", ("80 %", "60 %")),
-        ({"fluence": 161.0}, "fluence-out-of-reach", ("161 uJ/cm2", "160 uJ/cm2", "default_bench.toml:10")),
+        ({"fluence": 161.0}, "fluence-out-of-reach", ("161 uJ/cm2", "0.16 to 160", "default_bench.toml:10")),
         ({"volt": "20000.0"}, "wrong-magnitude", ("mV",)),
     ],
 )

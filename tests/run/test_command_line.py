@@ -204,7 +204,7 @@ def test_a_fault_ends_the_list_and_the_table_says_what_was_not_run(
     assert len(worlds) == 2
     table = said.out[said.out.index("Runs\n") :]
     assert [state for state in ("done", "fault", "not run") if state in table] == ["done", "fault", "not run"]
-    assert "current limit" in said.err
+    assert "The contact is short" in said.err
 
 
 def test_an_instrument_that_cannot_be_opened_for_the_second_sequence_still_ends_in_the_table(

@@ -65,12 +65,12 @@ def test_without_a_folder_it_is_beside_the_run(desk: Desk) -> None:
 
 
 def test_a_fault_is_told_with_its_values_and_has_a_page(desk: Desk) -> None:
-    assert desk.rig("run", sequence(on_s=0.5, off_s=0.5), "--quiet", "--fault", "breakdown@1s").code == 4
+    assert desk.rig("run", sequence(on_s=0.5, off_s=0.5), "--quiet", "--fault", "breakdown@3s").code == 4
     [run] = Path("runs").glob("*.h5")
     assert desk.rig("report", str(run)).code == 0
     page = Words(run.with_name(f"{run.stem}_report.html"))
     assert "This run did not end as planned. fault: The source reached its current limit" in page.text
-    assert "breakdown@1s" in page.text
+    assert "breakdown@3s" in page.text
     assert "at the current limit" in page.text
     assert "INCOMPLETE: the run ended as fault." in page.text
 

@@ -31,15 +31,17 @@ _conversations: dict[str, tuple[int, int]] = {}
 
 
 def conversations(desk: Desk, mode: str) -> tuple[int, int]:
-    """How many an undisturbed run has up to its first voltage, and in all."""
+    """How many an undisturbed run has up to its first voltage, and up to the end of its last."""
     if mode not in _conversations:
         first: list[int] = []
+        changes: list[int] = []
 
         def witness(bench: Bench) -> None:
             set_voltage = bench.world.terminal.set_voltage
 
             def noted(voltage_v: float, t_ns: int) -> None:
                 set_voltage(voltage_v, t_ns)
+                changes.append(bench.conversations)
                 if voltage_v > 15:
                     first.append(bench.conversations)
 
@@ -48,7 +50,7 @@ def conversations(desk: Desk, mode: str) -> tuple[int, int]:
         desk.tamper = witness
         assert desk.rig("run", sequence(mode=mode, cycles=2), "--out", "undisturbed", "--quiet").code == 0
         desk.tamper = lambda bench: None
-        _conversations[mode] = first[0], desk.bench.conversations
+        _conversations[mode] = first[0], changes[-1]
     return _conversations[mode]
 
 

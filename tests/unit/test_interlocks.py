@@ -306,6 +306,7 @@ def test_what_needs_no_table() -> None:
     assert set(built_in) == {
         ("voltage_source", "interlock_closed"),
         ("shutter", "interlock_closed"),
+        ("cw_shutter", "interlock_closed"),
         ("voltage_source", "over_temperature"),
         ("voltage_source", "errors_reported"),
         ("voltage_source", "output_on"),
@@ -317,7 +318,7 @@ def test_what_needs_no_table() -> None:
 def test_a_monitor_replaces_what_needs_no_table_for_the_instrument_it_names() -> None:
     bench = bench_with({"quantity": "interlock_closed", "policy": "note", "of": "shutter"})
     found = [(rule.teller, rule.policy) for rule in rules(bench, kinds_of(bench)) if rule.quantity == "interlock_closed"]
-    assert sorted(found) == [("shutter", "note"), ("voltage_source", "stop")]
+    assert sorted(found) == [("cw_shutter", "stop"), ("shutter", "note"), ("voltage_source", "stop")]
 
 
 @pytest.mark.parametrize("name", QUANTITIES)

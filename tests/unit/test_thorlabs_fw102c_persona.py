@@ -10,7 +10,8 @@ from thorlabs_line import MS, Line, S
 
 from sim_instruments.filter_wheel import APERTURE, FilterWheel
 from sim_instruments.persona import Persona
-from sim_instruments.thorlabs_fw102c import FILTERS, UNREAD_AT_MOST, WAITING_AT_MOST, Fw102cPersona
+from sim_instruments.thorlabs_fw102c import FILTERS, Fw102cPersona
+from sim_instruments.thorlabs_prompt import UNREAD_AT_MOST, WAITING_AT_MOST
 
 STEP_S = 0.6
 LINES = st.sampled_from(

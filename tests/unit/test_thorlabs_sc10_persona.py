@@ -10,7 +10,8 @@ from thorlabs_line import MS, Line, S, sc10
 
 from sim_instruments.persona import Persona
 from sim_instruments.shutter import CLOSING_DELAY_NS, CLOSING_NS, LEAKAGE, OPENING_DELAY_NS, OPENING_NS, Blades
-from sim_instruments.thorlabs_sc10 import UNREAD_AT_MOST, WAITING_AT_MOST, Sc10Persona
+from sim_instruments.thorlabs_prompt import UNREAD_AT_MOST, WAITING_AT_MOST
+from sim_instruments.thorlabs_sc10 import Sc10Persona
 
 LINES = st.sampled_from(
     [
