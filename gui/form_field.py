@@ -156,8 +156,9 @@ def _limits(metadata: list[Any]) -> str:
         for kind in ("ge", "gt", "le", "lt")
         if getattr(one, kind, None) is not None
     }
-    low = f"{bounds['ge']:g}" if "ge" in bounds else f"above {bounds['gt']:g}" if "gt" in bounds else ""
-    high = f"{bounds['le']:g}" if "le" in bounds else f"below {bounds['lt']:g}" if "lt" in bounds else ""
+    told = {kind: str(bound) if isinstance(bound, int) else f"{bound:g}" for kind, bound in bounds.items()}
+    low = told["ge"] if "ge" in told else f"above {told['gt']}" if "gt" in told else ""
+    high = told["le"] if "le" in told else f"below {told['lt']}" if "lt" in told else ""
     if low and high:
         return f"{low} to {high}"
     return f"{low} or more" if "ge" in bounds else f"up to {high}" if "le" in bounds else low or high

@@ -7,11 +7,13 @@ from PyQt5.QtGui import QFontMetrics, QResizeEvent
 from PyQt5.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from gui import theme
+from gui.run_light import RunLight
 from gui.run_numbers import RunNumbers, ShotCount
 from rig.analysis.statistics import Value
 from rig.report.summary import duration_text, value_text
 
 SMALLEST_POINTS = 9.0
+ONE_PULSE = RunLight()
 FLAG_NAMES = {"settling": "settling", "saturated": "saturated", "missed_pulse": "missed", "compliance": "current limited"}
 
 
@@ -132,11 +134,16 @@ class _Tile(QWidget):
         self._text.setStyleSheet(f"color: {getattr(look, self.shown.kind)};")
 
 
-def run_shown(numbers: RunNumbers) -> dict[str, Shown]:
+def run_shown(numbers: RunNumbers, light: RunLight = ONE_PULSE) -> dict[str, Shown]:
     """Say what was measured; the shots are told by shots_shown."""
+    if light.dark:
+        return {"contrast": Shown("–", "no light reaches the film in this run"), "peak": Shown(), "fwhm": Shown()}
     contrast = numbers.contrast_535
     more = f"at 520 nm: {value_text(numbers.ratio_520)}" if contrast.value is not None else numbers.reason
-    kind = "text" if numbers.switched is None or contrast.value is None else ("good" if numbers.switched else "warning")
+    if light.voltages > 1 and contrast.value is not None:
+        more = f"mean of {light.voltages} voltages; {more}"
+    judged = light.switching and numbers.switched is not None and contrast.value is not None
+    kind = "text" if not judged else ("good" if numbers.switched else "warning")
     return {
         "contrast": Shown(_plain(contrast), more, kind),
         "peak": Shown(_plain(numbers.on_peak_nm), f"OFF: {value_text(numbers.off_peak_nm)}"),
@@ -144,8 +151,9 @@ def run_shown(numbers: RunNumbers) -> dict[str, Shown]:
     }
 
 
-def shots_shown(shots: ShotCount, planned: int | None = None) -> dict[str, Shown]:
+def shots_shown(shots: ShotCount, planned: int | None = None, light: RunLight = ONE_PULSE) -> dict[str, Shown]:
     """Say what became of the shots; `planned` of the whole run, where it is known."""
+    frames = f" frames of {light.period_s:g} s" if light.frames and light.period_s else ""
     lost = (shots.lost or 0) + shots.unassigned
     counted = ((shots.lost, "without a frame"), (shots.unassigned, "unassigned"), (shots.surplus, "surplus frames"))
     parts = [f"{_count(number)} {what}" for number, what in counted if number]
@@ -153,7 +161,7 @@ def shots_shown(shots: ShotCount, planned: int | None = None) -> dict[str, Shown
     flagged = {FLAG_NAMES.get(name, name): count for name, count in (shots.flagged or {}).items() if count}
     bad = any(name != "settling" for name in flagged)
     return {
-        "done": Shown(_count(shots.done), f"of {_count(planned)}" if planned else ""),
+        "done": Shown(_count(shots.done), f"of {_count(planned)}{frames}" if planned else frames.strip()),
         "lost": Shown("–" if unknown else _count(lost), ", ".join(parts), "alarm" if lost else "text"),
         "flagged": Shown(
             _count(sum(flagged.values())),
@@ -172,8 +180,14 @@ def left_shown(left_s: float | None, *, under_way: bool, paused: bool, ended: bo
     return Shown("–" if left_s is None else duration_text(left_s), "while it runs: it is paused" if paused else "")
 
 
-def fluence_shown(asked_uj_cm2: float | None, measured_uj_cm2: float | None, readings: int) -> Shown:
+def fluence_shown(
+    asked_uj_cm2: float | None, measured_uj_cm2: float | None, readings: int, light: RunLight = ONE_PULSE
+) -> Shown:
     """Say how bright the pump is (uJ/cm2)."""
+    if light.light == "cw":
+        return Shown("–", "continuous light, no pulses")
+    if light.dark:
+        return Shown("–", "the laser is not fired" if light.light == "none" else "the shutter stays closed")
     asked = "" if asked_uj_cm2 is None else f"{asked_uj_cm2:g} asked for"
     if measured_uj_cm2 is not None:
         return Shown(f"{measured_uj_cm2:.4g} µJ/cm²", f"measured, {_count(readings)} readings{'; ' if asked else ''}{asked}")

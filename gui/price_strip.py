@@ -31,7 +31,7 @@ class PriceStrip(QWidget):
 
     def show_price(self, sketch: PlanSketch | None) -> None:
         """Show what a planned run costs; None takes the numbers away."""
-        rows = price_rows(sketch.price) if sketch is not None else (("", "–", ""),) * PRICES
+        rows = price_rows(sketch.price, frames=sketch.frames) if sketch is not None else (("", "–", ""),) * PRICES
         for (name, value), (name_text, value_text, meaning) in zip(self._pairs, rows, strict=True):
             name.setText(name_text)
             value.setText(value_text)

@@ -15,20 +15,30 @@ from gui import theme
 from gui.live_record import UNFINISHED
 from gui.map_view import MAP
 from gui.page_context import PageContext
+from gui.record_view import RECORD
 from gui.result_view import Found, Reduction, ResultKind, ResultView
 from gui.side_work import Abandoned, SideWork, check
 from gui.sweep_view import SWEEP
 from gui.switching_view import SWITCHING
 from rig.control import Begun, EngineStatus
+from rig.measurements.control import Control
 from rig.measurements.fluence_sweep import FluenceSweep
+from rig.measurements.iv import Iv
 from rig.measurements.on_off import OnOff
+from rig.measurements.pl_vs_voltage import PlVsVoltage
+from rig.measurements.response import Response
 from rig.measurements.threshold_map import ThresholdMap
 from rig.runfile import open_run
 
 INTERVAL_S = 2.0
 REST = 5  # times as long as the last look took
 RETRY_S = 5.0
-KINDS: dict[str, ResultKind] = {OnOff.name: SWITCHING, FluenceSweep.name: SWEEP, ThresholdMap.name: MAP}
+KINDS: dict[str, ResultKind] = {
+    OnOff.name: SWITCHING,
+    FluenceSweep.name: SWEEP,
+    ThresholdMap.name: MAP,
+    **dict.fromkeys((Iv.name, Response.name, PlVsVoltage.name, Control.name), RECORD),
+}
 NOTHING = "No results, because no run is chosen: press Start, or choose a run on the page of runs."
 
 

@@ -14,6 +14,7 @@ from drivers.errors import RigError
 from gui.band_retrace import BandNm, BandRetrace, is_default
 from gui.growing_array import GrowingArray
 from gui.run_clock import RunClock
+from gui.run_light import run_light
 from gui.run_numbers import RunNumbers, ShotCount, grouped, numbers_of, reduced, shot_count
 from gui.run_readings import RunReadings
 from gui.run_stretches import RunStretches, planned_stretches
@@ -66,6 +67,7 @@ class RunContent:
         self.clock = RunClock()
         self.readings = RunReadings(self.clock)
         self.stretches = RunStretches(planned_stretches(self.header))
+        self.light = run_light(self.header, self.stretches.planned_voltages)
         self.dark: Dark | None = None
         self.means: RunningMeans | None = None
         self.waterfall: WaterfallRing | None = None

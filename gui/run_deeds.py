@@ -4,13 +4,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from drivers.errors import RecordError
+from gui.figure_picture import DRAWING
 from gui.live_record import LiveRecord
 from gui.side_work import Abandoned, check
 from rig.lifeline import guard_words
-from rig.measurements.catalogue import record_of
-from rig.measurements.fluence_sweep import FluenceSweep
+from rig.measurements.catalogue import MEASUREMENTS, record_of
+from rig.measurements.live_view import LiveView
 from rig.measurements.on_off import OnOff
-from rig.measurements.threshold_map import ThresholdMap
 from rig.report.export import write_csv
 from rig.runfile import open_run, recover
 
@@ -23,7 +23,7 @@ def figure_of(path: Path) -> Path:
 
 
 def draw_figure(path: Path) -> Path:
-    """Draw the figure of a switching run or a fluence sweep beside its file, whole or not at all; return it.
+    """Draw the figure of a run beside its file, whole or not at all; return it.
 
     Raises
     ------
@@ -33,7 +33,8 @@ def draw_figure(path: Path) -> Path:
     target = figure_of(path)
     part = target.with_name(f"{target.name}.part")
     try:
-        record_of(path).figure().savefig(part, dpi=DPI, format="png")
+        with DRAWING:
+            record_of(path).figure().savefig(part, dpi=DPI, format="png")
         part.replace(target)
     except ValueError as error:
         raise RecordError(f"there is nothing to draw: {error}", where=str(path)) from error
@@ -56,7 +57,8 @@ def make_report(path: Path) -> Path:
     """
     from rig.commands_report import write_report  # matplotlib and all: when it is asked for
 
-    return write_report(open_run(path), path.parent)[0]
+    with DRAWING:
+        return write_report(open_run(path), path.parent)[0]
 
 
 def export_csv(path: Path, folder: Path, abandoned: Abandoned) -> str:
@@ -93,5 +95,5 @@ def recover_run(path: Path) -> str:
 
 def _require_drawn(path: Path, what: str) -> None:
     measurement = open_run(path).header.measurement
-    if measurement not in (OnOff.name, FluenceSweep.name, ThresholdMap.name):
+    if measurement not in MEASUREMENTS or measurement == LiveView.name:
         raise RecordError(f'{what} the measurement "{measurement}"', where=str(path), next_step="export it as CSV")

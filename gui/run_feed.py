@@ -221,8 +221,8 @@ class RunFeed(QObject):
 
     @property
     def reading_age_s(self) -> float | None:
-        """Get how old the last reading of V and I is (s): against the newest frame, and since then; None without one."""
-        if self.content is None:
+        """Get how old the last reading of V and I is (s): against the newest frame, and since then; None without either."""
+        if self.content is None or not self.content.frames:
             return None
         age_s = self.content.readings.age_s(self.content.newest_host_ns)
         if age_s is None or self.content.ending:

@@ -317,14 +317,14 @@ class RunPage(QWidget):
         ledger_planned = self.feed.numbers.shots.planned if content.ending else None  # before, that of the ended blocks
         planned = status.shots_planned if status is not None and status.shots_planned else ledger_planned
         state = "" if status is None else status.state
-        shown = shots_shown(content.shots, planned)
+        shown = shots_shown(content.shots, planned, content.light)
         shown["left"] = left_shown(
             None if status is None else status.left_s,
             under_way=state in ("running", "paused", "stopping"),
             paused=state == "paused",
             ended=bool(content.ending),
         )
-        shown["fluence"] = fluence_shown(self._asked(), *self._measured())
+        shown["fluence"] = fluence_shown(self._asked(), *self._measured(), content.light)
         self.views.numbers.show_numbers(shown)
 
     def _asked(self) -> float | None:

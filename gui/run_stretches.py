@@ -64,6 +64,11 @@ class RunStretches:
         return sum(stretch.shots for stretch in self._planned[: self._ended]) if self._planned else None
 
     @property
+    def planned_voltages(self) -> int:
+        """Get how many voltages other than 0 V the sequence asks for."""
+        return len({stretch.voltage_v for stretch in self._planned} - {0.0})
+
+    @property
     def all(self) -> list[Stretch]:
         """Get all stretches so far."""
         return [*self._proven, *self._expected]

@@ -182,7 +182,7 @@ class RunViews(QWidget):
             self.show_bands()
         if self._feed.numbers is not self._shown_numbers:
             self._shown_numbers = self._feed.numbers
-            self.numbers.show_numbers(run_shown(self._feed.numbers))
+            self.numbers.show_numbers(run_shown(self._feed.numbers, content.light))
 
     def show_bands(self) -> None:
         """Draw the bands that the traces are of."""

@@ -5,6 +5,7 @@ Painted from a PlanSketch; what is drawn costs as many strokes as the widget is 
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from PyQt5.QtCore import QPointF, QRectF, QSize, Qt
@@ -13,11 +14,22 @@ from PyQt5.QtWidgets import QSizePolicy, QWidget
 
 from gui import theme
 from gui.plan_sketch import Floats, PlanSketch, duration_text
+from rig.timeline import ShotPattern
 
 MARGIN = 8.0
 TICKS = 6
 WIDE_STRETCHES = 40
 STEPS = (1.0, 2.0, 5.0, 10.0)
+LONG_NS = 5_000_000  # from here on a shot's times are told in milliseconds
+MOST_PULSES = 50  # in one shot that are drawn one by one
+LIGHTS = {
+    "pulses": "one pulse",
+    "blocked": "the shutter keeps the pulses from the film",
+    "cw": "continuous light",
+    "none": "no light, the laser is not fired",
+}
+
+Lane = tuple[str, str, Sequence[tuple[float, float]], str]  # name, colour, begin and end of each mark (ns), words
 
 
 class TimelinePicture(QWidget):
@@ -78,11 +90,31 @@ class TimelinePicture(QWidget):
 def summary(sketch: PlanSketch) -> str:
     """Say the picture in words, for those who do not see it."""
     pattern = sketch.pattern
+    light = f"the pulse at {pattern.pulse_ns / 1e3:g} us lies in" if _single_pulse(sketch) else f"{light_words(sketch)};"
     return (
         f"{sketch.blocks} {sketch.mode} blocks, {len(sketch.level_v)} stretches, {duration_text(sketch.price.duration_s)}; "
-        f"in each shot of {pattern.period_ns / 1e3:g} us the pulse at {pattern.pulse_ns / 1e3:g} us lies in the exposure from "
+        f"in each {_shot_word(sketch)} of {pattern.period_ns / 1e3:g} us {light} the exposure from "
         f"{pattern.open_ns / 1e3:g} to {pattern.close_ns / 1e3:g} us"
     )
+
+
+def light_words(sketch: PlanSketch) -> str:
+    """Say what light reaches the film in one shot."""
+    pulses = sketch.pattern.pulses
+    return f"{pulses} pulses add up" if sketch.light == "pulses" and pulses > 1 else LIGHTS[sketch.light]
+
+
+def _single_pulse(sketch: PlanSketch) -> bool:
+    return sketch.light == "pulses" and sketch.pattern.pulses == 1
+
+
+def _shot_word(sketch: PlanSketch) -> str:
+    return "frame" if sketch.frames else "shot"
+
+
+def _times(pattern: ShotPattern) -> tuple[float, str]:
+    """Nanoseconds in the unit that a shot's times are told in, and the unit."""
+    return (1e6, "ms") if pattern.period_ns >= LONG_NS else (1e3, "µs")
 
 
 def columns(start_s: Floats, end_s: Floats, value: Floats, span_s: float, width: int) -> tuple[Floats, Floats, Floats]:
@@ -130,32 +162,57 @@ class _Strips:
 
     def _shot(self, top: float, height: float) -> None:
         pattern, look = self.sketch.pattern, self.look
-        self._title(top, f"One shot: {pattern.period_ns / 1e3:g} µs ({1e9 / pattern.period_ns:g} Hz)")
-        lanes: list[tuple[str, str, Sequence[tuple[float, float]], str]] = [
-            ("laser trigger", look.text, [(pattern.laser_ns, pattern.laser_ns)], ""),
-            ("pulse", look.alarm, [(pattern.pulse_ns, pattern.pulse_ns)], f"{pattern.pulse_ns / 1e3:g} µs"),
+        unit_ns, unit = _times(pattern)
+        light = "" if _single_pulse(self.sketch) else f", {light_words(self.sketch)}"
+        title = f"One {_shot_word(self.sketch)}: {pattern.period_ns / unit_ns:g} {unit} ({1e9 / pattern.period_ns:g} Hz)"
+        self._title(top, f"{title}{light}")
+        lanes: list[Lane] = [
+            *self._light_lanes(unit_ns, unit),
             ("spectrometer", look.text, [(pattern.spectrometer_ns, pattern.spectrometer_ns)], ""),
             (
                 "exposure",
                 look.band_520,
                 [(pattern.open_ns, pattern.close_ns)],
-                f"{(pattern.close_ns - pattern.open_ns) / 1e3:g} µs",
+                f"{(pattern.close_ns - pattern.open_ns) / unit_ns:g} {unit}",
             ),
             ("read-out", look.faint, [(pattern.close_ns, pattern.ready_ns)], ""),
         ]
         if pattern.edge_ns is not None and pattern.settled_ns is not None:
-            text = f"settled after {pattern.settled_ns / 1e3:g} µs"
+            text = f"settled after {pattern.settled_ns / unit_ns:g} {unit}"
             lanes.insert(0, ("voltage edge", look.voltage, [(pattern.edge_ns, pattern.settled_ns)], text))
         top += self.line + 2
         lane_height = (height - 2 * self.line) / len(lanes)
         span = float(max(pattern.period_ns, pattern.ready_ns))
         axis = top + lane_height * len(lanes)
-        self._axis(axis, top, span / 1e3, "µs")
+        self._axis(axis, top, span / unit_ns, unit)
         for index, (name, colour, marks, text) in enumerate(lanes):
             self._lane(name, colour, [(a / span, b / span) for a, b in marks], text, top + index * lane_height, lane_height)
-        pulse = self._x(pattern.pulse_ns / span)
-        self.painter.setPen(QPen(QColor(look.alarm), 1.0, Qt.PenStyle.DotLine))
-        self.painter.drawLine(QPointF(pulse, top), QPointF(pulse, axis))
+        if _single_pulse(self.sketch):
+            pulse = self._x(pattern.pulse_ns / span)
+            self.painter.setPen(QPen(QColor(look.alarm), 1.0, Qt.PenStyle.DotLine))
+            self.painter.drawLine(QPointF(pulse, top), QPointF(pulse, axis))
+
+    def _light_lanes(self, unit_ns: float, unit: str) -> list[Lane]:
+        """List what fires the laser and what reaches the film."""
+        pattern, look, light = self.sketch.pattern, self.look, self.sketch.light
+        if light == "cw":
+            return [("light", look.alarm, [(0, pattern.period_ns)], "continuous")]
+        if light == "none":
+            return []
+        fired: list[Lane] = [("laser trigger", look.text, self._train(pattern.laser_ns), "")]
+        if light == "blocked":
+            return fired
+        every = "" if pattern.triggers <= MOST_PULSES else f"one every {pattern.trigger_period_ns / 1e3:g} µs"
+        text = f"{pattern.pulse_ns / unit_ns:g} {unit}" if pattern.triggers == 1 else every
+        return [*fired, ("pulse", look.alarm, self._train(pattern.pulse_ns), text)]
+
+    def _train(self, first_ns: int) -> list[tuple[float, float]]:
+        """Mark each edge of a shot, or from the first to the last one where there are many (ns)."""
+        pattern = self.sketch.pattern
+        if pattern.triggers > MOST_PULSES:
+            return [(first_ns, first_ns + (pattern.triggers - 1) * pattern.trigger_period_ns)]
+        edges = [first_ns + number * pattern.trigger_period_ns for number in range(pattern.triggers)]
+        return [(edge, edge) for edge in edges]
 
     def _lane(self, name: str, colour: str, marks: Sequence[tuple[float, float]], text: str, top: float, height: float) -> None:
         painter, middle = self.painter, top + height / 2
@@ -190,16 +247,20 @@ class _Strips:
     def _cycle(self, top: float, height: float) -> None:
         bursts, look = self.sketch.first_bursts, self.look
         span = bursts[-1][1]
-        title = f"First cycle: {len(bursts)} bursts"
-        flagged = f"{self.sketch.settle_s:g} s flagged after each edge" if self.sketch.settle_s > 0 else ""
+        cycles, count = self.sketch.first_cycles, len(bursts)
+        which = "First cycle" if cycles == 1 else f"First {cycles} cycles"
+        title = f"{which}: {count} burst{'s' if count > 1 else ''}"
+        volts = [burst.voltage_v for _, _, burst in bursts]
+        edges = [number for number, (one, after) in enumerate(pairwise(volts), 1) if one != after]
+        settle_s = np.array([self.sketch.settle_s[edge] for edge in edges or range(count)])
+        flagged = f"{_spread(settle_s, 's')} flagged after each edge" if settle_s.max() > 0 else ""
         self._title(top, f"{title}{', ' + flagged if flagged else ''}")
         top += self.line + 2
         bottom = top + height - 2.2 * self.line - 2
         self._axis(bottom, top, span, "s")
-        levels = np.array([burst.voltage_v for _, _, burst in bursts])
-        low, high = _range(levels)
+        low, high = _range(np.array(volts))
         before: float | None = None
-        for start_s, end_s, burst in bursts:
+        for (start_s, end_s, burst), settle in zip(bursts, self.sketch.settle_s, strict=True):
             x, stop = self._x(start_s / span), self._x(end_s / span)
             y = _y(burst.voltage_v, low, high, top, bottom)
             colour = look.faint if burst.stretch is None else look.on if burst.voltage_v != 0 else look.off
@@ -208,7 +269,7 @@ class _Strips:
             box = QRectF(x, top, max(1.0, stop - x), bottom - top)
             self.painter.fillRect(box, fill)
             if before is not None and before != burst.voltage_v and burst.stretch is not None:
-                flagged_to = min(stop, self._x((start_s + self.sketch.settle_s) / span))
+                flagged_to = min(stop, self._x((start_s + settle) / span))
                 self.painter.fillRect(QRectF(x, top, flagged_to - x, bottom - top), Qt.BrushStyle.BDiagPattern)
             self.painter.setPen(QPen(QColor(look.voltage), 2.0))
             self.painter.drawLine(QPointF(x, y), QPointF(max(stop, x + 1), y))
@@ -217,7 +278,7 @@ class _Strips:
                 self.painter.drawLine(QPointF(x, edge), QPointF(x, y))
             if burst.stretch is not None:
                 lead = f" ({burst.lead_in} lead-in)" if burst.lead_in else ""
-                text = f"{burst.voltage_v:g} V · {burst.shots - burst.lead_in} shots{lead}"
+                text = f"{burst.voltage_v:g} V · {burst.shots - burst.lead_in} {_shot_word(self.sketch)}s{lead}"
                 self._inside(text, QRectF(x, (top + bottom - self.line) / 2, stop - x, self.line))
             before = burst.voltage_v
         self._levels(low, high, top, bottom)
@@ -226,7 +287,7 @@ class _Strips:
         sketch, look = self.sketch, self.look
         span = float(sketch.end_s[-1])
         blocks = f"{sketch.blocks} {sketch.mode} block{'s' if sketch.blocks > 1 else ''}"
-        fluence = _spread(sketch.fluence_uj_cm2, "µJ/cm²")
+        fluence = _spread(sketch.fluence_uj_cm2, "µJ/cm²") if sketch.light == "pulses" else light_words(sketch)
         self._title(
             top, f"Whole run: {blocks}, {_spread(sketch.level_v, 'V')}, {fluence}, {duration_text(sketch.price.duration_s)}"
         )
@@ -250,7 +311,7 @@ class _Strips:
                 )
         else:
             self._steps(sketch.start_s, sketch.end_s, sketch.level_v, (low, high), (top, bottom), look.voltage)
-        if len(np.unique(sketch.fluence_uj_cm2)) > 1:
+        if sketch.light == "pulses" and len(np.unique(sketch.fluence_uj_cm2)) > 1:
             self._fluence(span, width, (top, bottom))
         self._levels(low, high, top, bottom)
 

@@ -75,8 +75,14 @@ def parser() -> argparse.ArgumentParser:
     paper = commands.add_parser("paper", help="measure every claim of the paper that the bench can; table, figures, page")
     bench_options(paper)
     paper.add_argument("--out", type=Path, default=Path("paper"), metavar="DIR", help="folder (default paper/)")
-    paper.add_argument("--sample", default="CsPbBr3", metavar="NAME", help="name of the film, as on its box")
+    paper.add_argument(
+        "--sample",
+        type=_sample,
+        metavar="NAME",
+        help="name of the film, as on its box (default CsPbBr3; --no-runs: of the last run)",
+    )
     paper.add_argument("--control", action="store_true", help="real bench: the PMMA control device is mounted, measure it")
+    paper.add_argument("--plan", action="store_true", help="say what would be run and what it costs, and touch nothing")
     paper.add_argument("--no-runs", action="store_true", help="measure nothing: page and table from the runs in DIR")
     paper.add_argument("--seed", type=_seed, default=0, metavar="N", help="of a simulated bench's noise (default 0)")
     paper.add_argument("--quiet", action="store_true", help="no progress, no tables; faults are still told")
@@ -223,6 +229,13 @@ def _seed(text: str) -> int:
     if not 0 <= seed < 2**63:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2**63 - 1")
     return seed
+
+
+def _sample(text: str) -> str:
+    longest = 280  # a sequence takes 300, and the control device's name is longer
+    if not (text.strip() and len(text) <= longest):
+        raise argparse.ArgumentTypeError(f"the name of a sample has 1 to {longest} characters, not {len(text.strip())}")
+    return text
 
 
 def _serial(text: str) -> str:

@@ -24,10 +24,10 @@ from rig.bench import Bench, new_bench_text
 from rig.compiler import Compiled, Plan
 from rig.control import ErrorWords
 from rig.lifeline import guard_words
-from rig.measurements.catalogue import record_of
+from rig.measurements.catalogue import means_of, record_of
 from rig.provenance import now_label
 from rig.report.export import write_csv
-from rig.report.pump import fluence_text, pump_lines
+from rig.report.pump import fluence_text, light_text, pulses_fired, pump_lines
 from rig.report.summary import duration_text, error_text, frames_table, told_error
 from rig.run_state import DONE, FAULT, REFUSED, UNKNOWN
 from rig.run_view import draw, print_results, title_of
@@ -36,7 +36,7 @@ from rig.sequence import Sequence, read_sequence
 from rig.session import MEASUREMENTS, Session
 
 SESSION_OPTIONS = ("simulate", "seed", "device", "variant", "faults", "state", "out")
-SWITCHES_ON = ("run", "calibrate")
+SWITCHES_ON = ("run", "calibrate", "paper")
 SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "terminated", "SIGHUP": "terminal closed", "SIGBREAK": "Ctrl-Break"}
 _ENDS = ("fault:", "stopped:", "safe:")  # events of a run that say how it ended
 T = TypeVar("T")
@@ -96,8 +96,9 @@ def check(options: argparse.Namespace, words: Console) -> int:
         "bench": f"{session.bench.path or 'default bench'}{' (SIMULATED)' if session.simulated else ''}",
         "mode": f"{what.mode}: {what.why}",
         "blocks": str(len(what.blocks)),
-        "shots of data": f"{what.planned_shots}",
-        "laser shots": f"{price.shots} (lead-in and closing shots included)",
+        "light": light_text(what),
+        "frames of data": f"{what.planned_shots}",
+        "laser pulses": f"{pulses_fired(what)} (lead-in and closing shots included)",
         "duration": duration_text(price.duration_s),
         "file": f"{price.file_bytes / 1e6:.0f} MB (twice that while it is finished)",
         "dose on the film": f"{price.dose_j_cm2:.3g} J/cm2",
@@ -229,7 +230,7 @@ def show(options: argparse.Namespace, words: Console) -> int:
 def export(options: argparse.Namespace, words: Console) -> int:
     """Write traces and mean spectra as CSV."""
     record = record_of(options.run)
-    for path in write_csv(record.run, record.means, options.out or options.run.parent):
+    for path in write_csv(record.run, means_of(record), options.out or options.run.parent):
         words.print(str(path), markup=False)
     return DONE
 

@@ -18,6 +18,7 @@ from rig.analysis.narrowing import half_width_crossing, widths
 from rig.analysis.statistics import Value
 from rig.analysis.threshold import Threshold, find_threshold
 from rig.commands import Command, alarms, error_words
+from rig.measurements.catalogue import means_of
 from rig.measurements.map_record import MapRecord
 from rig.measurements.sweep_record import SweepRecord, SweepResult
 from rig.reanalysis import Reanalysis, reanalyse
@@ -95,7 +96,7 @@ def _write(found: Reanalysis, folder: Path, words: Console) -> None:
     except OSError as error:
         what = f"The results cannot be written: {error.strerror or error}."
         raise RecordError(what, where=str(path), next_step="choose another folder with --out") from error
-    for written in (path, *write_csv(found.record.run, found.record.means, folder)):
+    for written in (path, *write_csv(found.record.run, means_of(found.record), folder)):
         words.print(str(written), markup=False)
     said = draw(found.record, folder / f"{stem}.png")
     if said:

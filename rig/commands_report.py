@@ -3,37 +3,30 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from drivers.errors import RecordError, RigError
-from rig.bench import parse_bench
 from rig.commands import Command
-from rig.config_file import parse_document
+from rig.measurements.catalogue import record_of
 from rig.measurements.control import Control
-from rig.measurements.control_findings import ControlFindings
-from rig.measurements.control_record import reduce_control
+from rig.measurements.control_findings import control_findings
 from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.iv import Iv
-from rig.measurements.iv_findings import IvFindings
-from rig.measurements.iv_record import reduce_iv
+from rig.measurements.iv_findings import iv_findings
 from rig.measurements.live_view import LiveView
-from rig.measurements.map_findings import MapFindings
-from rig.measurements.map_record import reduce_map
+from rig.measurements.map_findings import map_findings
 from rig.measurements.on_off import OnOff
-from rig.measurements.pl_findings import PlFindings
-from rig.measurements.pl_record import reduce_pl
+from rig.measurements.pl_findings import pl_findings
 from rig.measurements.pl_vs_voltage import PlVsVoltage
 from rig.measurements.response import Response
-from rig.measurements.response_findings import ResponseFindings
-from rig.measurements.response_record import reduce_response
-from rig.measurements.sweep_findings import SweepFindings
-from rig.measurements.sweep_record import reduce_sweep
-from rig.measurements.switching_findings import SwitchingFindings
-from rig.measurements.switching_record import record_of
+from rig.measurements.response_findings import response_findings
+from rig.measurements.sweep_findings import sweep_findings
+from rig.measurements.switching_findings import switching_findings
 from rig.measurements.threshold_map import ThresholdMap
 from rig.report.course_figure import CAPTION, course_figure
-from rig.report.findings import Drawing, Findings, NoFindings
+from rig.report.findings import Drawing, Findings
 from rig.report.page import report_page
 from rig.report.picture_files import write_pictures
 from rig.report.run_facts import RunFacts, read_facts
@@ -84,49 +77,15 @@ def _course(facts: RunFacts) -> list[Drawing]:
     return [Drawing("course", CAPTION, lambda: course_figure(facts))] if len(facts.rows) else []
 
 
-def _switching(path: Path) -> Findings:
-    return SwitchingFindings(record_of(path))
-
-
-def _sweep(path: Path) -> Findings:
-    run = open_run(path)
-    return SweepFindings(reduce_sweep(run, parse_bench(parse_document(run.header.bench_toml, path))))
-
-
-def _map(path: Path) -> Findings:
-    run = open_run(path)
-    return MapFindings(reduce_map(run, parse_bench(parse_document(run.header.bench_toml, path))))
-
-
-def _iv(path: Path) -> Findings:
-    run = open_run(path)
-    return IvFindings(reduce_iv(run, parse_bench(parse_document(run.header.bench_toml, path))))
-
-
-def _pl(path: Path) -> Findings:
-    run = open_run(path)
-    return PlFindings(reduce_pl(run, parse_bench(parse_document(run.header.bench_toml, path))))
-
-
-def _control(path: Path) -> Findings:
-    run = open_run(path)
-    return ControlFindings(reduce_control(run, parse_bench(parse_document(run.header.bench_toml, path))))
-
-
-def _response(path: Path) -> Findings:
-    run = open_run(path)
-    return ResponseFindings(reduce_response(run, parse_bench(parse_document(run.header.bench_toml, path))))
-
-
-FINDINGS: dict[str, Callable[[Path], Findings]] = {
-    OnOff.name: _switching,
-    LiveView.name: _switching,
-    FluenceSweep.name: _sweep,
-    ThresholdMap.name: _map,
-    Iv.name: _iv,
-    PlVsVoltage.name: _pl,
-    Control.name: _control,
-    Response.name: _response,
+FINDINGS: dict[str, Callable[[Any], Findings]] = {  # what becomes of the record that the catalogue makes
+    OnOff.name: switching_findings,
+    LiveView.name: switching_findings,
+    FluenceSweep.name: sweep_findings,
+    ThresholdMap.name: map_findings,
+    Iv.name: iv_findings,
+    Response.name: response_findings,
+    PlVsVoltage.name: pl_findings,
+    Control.name: control_findings,
 }
 
 
@@ -137,20 +96,20 @@ def _findings(run: Run) -> Findings:
     ------
     RecordError  the file cannot be read any more
     """
-    reduce = FINDINGS.get(run.header.measurement, _switching)  # one of a notebook's own has states as well
+    say = FINDINGS.get(run.header.measurement, switching_findings)  # one of a notebook's own has states as well
     why = ""
     for _ in range(TRIES):
         try:
-            return reduce(run.path)
+            return say(record_of(run.path))
         except RecordError:
             raise
         except RigError as error:
-            return NoFindings(f"No results: {error.what}")
+            return Findings(f"No results: {error.what}")
         except (IndexError, ValueError) as error:  # frames came between two looks; a finished file never changes
             why = str(error)
             if not run.writer_lives:
                 break
-    return NoFindings(f"No results: the frames in the file do not fit together ({why}).")
+    return Findings(f"No results: the frames in the file do not fit together ({why}).")
 
 
 COMMANDS: dict[str, Command] = {"report": report}

@@ -138,6 +138,11 @@ class RunHeader:
     calibration_toml: str = ""
     timing_json: str = "{}"
 
+    @property
+    def shown_id(self) -> str:
+        """Get the run's name, which says first that nothing of it is real."""
+        return f"{'SIMULATED ' if self.simulated else ''}{self.run_id}"
+
 
 HEADER_TEXTS = {  # field of RunHeader: dataset
     "run_id": "entry_identifier",

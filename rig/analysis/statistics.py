@@ -6,6 +6,7 @@ scatter between batches. Drift slower than the whole run does not, in any interv
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,14 @@ class Value:
     def half_width(self) -> float | None:
         """Get half the width of the interval, None without one."""
         return None if self.ci95 is None else 0.5 * (self.ci95[1] - self.ci95[0])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return {"value", "ci95": [lo, hi], "unit"}; what is absent is null, and so is what is not finite."""
+        if self.value is None or not math.isfinite(self.value):
+            return {"value": None, "ci95": None, "unit": self.unit}
+        ends = self.ci95 or ()
+        ci95 = [float(end) for end in ends] if ends and all(map(math.isfinite, ends)) else None
+        return {"value": float(self.value), "ci95": ci95, "unit": self.unit}
 
 
 def value_between(value: float | None, lo: float, hi: float, unit: str) -> Value:

@@ -1,14 +1,12 @@
 """What a control device brings to a report: its statements with their margins, light by voltage, the figure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from rig.analysis.equivalence import Equivalence, Judgement
 from rig.analysis.statistics import Value
+from rig.measurements.control import Control
 from rig.measurements.control_record import NO_REFERENCE, ControlRecord, ControlResult
 from rig.measurements.pl_findings import CAPTION
 from rig.measurements.pl_record import LIFETIMES
-from rig.report.findings import Cell, Drawing, Mark, ResultTable, Tone
+from rig.report.findings import Cell, Drawing, Findings, Mark, ResultTable, Tone
 from rig.report.summary import value_text
 
 NOTE = (
@@ -19,41 +17,24 @@ TONES: dict[Judgement, Tone] = {"insensitive": "good", "changed": "bad", "undeci
 MICRO = 1e6
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ControlFindings:
-    """`rig.report.findings.Findings` of a record; everything is from its file."""
+def control_findings(record: ControlRecord) -> Findings:
+    """Say what a record brings to a report; everything is from its file."""
+    result = record.result
+    if result is None:
+        return Findings(f"{record.lines[0]}.")
+    drawing = Drawing("control", CAPTION, record.figure)
+    tables = (_statements(result), _levels(result))
+    return Findings(f"{record.lines[0]}.", tables, (drawing,), _methods(record.parameters, result))
 
-    record: ControlRecord
 
-    @property
-    def sentence(self) -> str:
-        """Say whether the device is insensitive, and in what."""
-        return f"{self.record.lines[0]}."
-
-    @property
-    def tables(self) -> Sequence[ResultTable]:
-        """Get the statements and light by voltage; nothing without a result."""
-        result = self.record.result
-        return () if result is None else (_statements(result), _levels(result))
-
-    @property
-    def drawings(self) -> Sequence[Drawing]:
-        """Get light against voltage; nothing without a result."""
-        return () if self.record.result is None else (Drawing("control", CAPTION, self.record.figure),)
-
-    @property
-    def methods(self) -> str:
-        """Say how the device was judged."""
-        result, asked = self.record.result, self.record.parameters
-        if result is None:
-            return ""
-        return (
-            f"Photoluminescence under pulses of {asked.fluence_uj_cm2:g} uJ/cm2 was taken in frames of {asked.frame_s:g} s at "
-            f"{asked.voltages} voltages from 0 to {asked.voltage_max_v:g} V, each {asked.passes} times in random order (seed "
-            f"{asked.seed}), and {asked.brackets} times more at {asked.voltage_max_v:g} V, always between two stays at 0 V. "
-            "Changes were judged by two one-sided tests against margins that were set before the run. The result was: "
-            f"{result.sentence}. Not measured: {LIFETIMES}."
-        )
+def _methods(asked: Control, result: ControlResult) -> str:
+    return (
+        f"Photoluminescence under pulses of {asked.fluence_uj_cm2:g} uJ/cm2 was taken in frames of {asked.frame_s:g} s at "
+        f"{asked.voltages} voltages from 0 to {asked.voltage_max_v:g} V, each {asked.passes} times in random order (seed "
+        f"{asked.seed}), and {asked.brackets} times more at {asked.voltage_max_v:g} V, always between two stays at 0 V. "
+        "Changes were judged by two one-sided tests against margins that were set before the run. The result was: "
+        f"{result.sentence}. Not measured: {LIFETIMES}."
+    )
 
 
 def _statements(result: ControlResult) -> ResultTable:

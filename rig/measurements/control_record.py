@@ -2,29 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rig.analysis.bracketed_ladder import LadderLight, ladder_light
-from rig.analysis.correction import MeanSpectra
 from rig.analysis.equivalence import Ceiling, Equivalence, Judgement, stays_below
 from rig.analysis.insensitivity import Insensitivity, light_change, light_slope, peak_change
 from rig.analysis.statistics import Value
 from rig.bench import Bench
-from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord, fluence_record
 from rig.measurements.control import Control
-from rig.measurements.pl_record import LIFETIMES, WORDS, level_spectra, plain
+from rig.measurements.pl_record import LIFETIMES, WORDS, level_spectra
+from rig.measurements.record_frame import by_voltage, ended_by_fault, figure_title, framed
+from rig.measurements.run_parameters import parameters_of
 from rig.measurements.stay_light import StayLight, brackets_of, of_purpose, stay_light
-from rig.measurements.sweep_record import ENDED_BY_FAULT
 from rig.measurements.voltage_ladder import Stay
 from rig.reduction import usable
 from rig.report.summary import value_text
 from rig.runfile import Results, Run
-from rig.sequence import parse_sequence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,11 +77,6 @@ class ControlRecord:
     fluence: FluenceRecord | None = None
 
     @property
-    def means(self) -> MeanSpectra | None:
-        """Get nothing: there are no two states to be averaged."""
-        return None
-
-    @property
     def lines(self) -> tuple[str, ...]:
         """Say the results in a few sentences."""
         if self.result is None:
@@ -101,47 +93,16 @@ class ControlRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as plain numbers; every value null when there is none."""
-        fluence = None if self.fluence is None else self.fluence.as_json()
         parameters = self.parameters
-        heading = {
-            "measurement": Control.name,
-            "voltage_max_v": parameters.voltage_max_v,
-            "reference_current_a": parameters.reference_current_a,
-        }
-        result = self.result
-        if result is None:
-            return {**heading, **_NOTHING, "reason": self.reason, "fluence": fluence}
-        found = result.found
-        return {
-            **heading,
-            "judgement": found.judgement,
-            "light_change": _equivalence(found.light),
-            "light_slope": _equivalence(found.slope),
-            "peak_shift": _equivalence(found.peak),
-            "current": plain(result.current),
-            "current_below": None if found.current is None else _ceiling(found.current, found.current_judgement),
-            "levels": [
-                {"voltage_v": one.voltage_v, "relative": plain(one.relative), "brackets": one.brackets}
-                for one in result.ladder.levels
-            ],
-            "drift": plain(result.ladder.drift),
-            "drifted": result.ladder.drifted,
-            "lifetimes": LIFETIMES,
-            "reason": result.sentence,
-            "fluence": fluence,
-        }
+        heading = {"voltage_max_v": parameters.voltage_max_v, "reference_current_a": parameters.reference_current_a}
+        return framed(self, heading, _NOTHING if self.result is None else _numbers(self.result))
 
     def stored(self, text: str) -> Results:
         """What the finished file keeps: the results as JSON `text`, light by voltage (NaN where there is none)."""
         if self.result is None:
             return Results(text)
-        levels = self.result.ladder.levels
-        values = [np.nan if one.relative.value is None else one.relative.value for one in levels]
-        arrays: dict[str, tuple[NDArray[Any], str]] = {
-            "control_voltage": (np.array([one.voltage_v for one in levels], np.float64), "V"),
-            "control_relative": (np.array(values, np.float64), "1"),
-        }
-        return Results(text, arrays)
+        levels = [(one.voltage_v, one.relative) for one in self.result.ladder.levels]
+        return by_voltage(text, "control", "relative", "1", levels)
 
     def figure(self) -> "Figure":
         """Draw light against voltage, light against time, and the mean spectra.
@@ -152,11 +113,11 @@ class ControlRecord:
         """
         from rig.report.pl_figure import pl_figure
 
-        result, header = self.result, self.run.header
+        result = self.result
         if result is None:
             raise ValueError(self.reason)
-        title = f"{'SIMULATED ' if header.simulated else ''}{header.run_id}\n{result.sentence}"
-        return pl_figure(result.ladder, result.stays.light, *level_spectra(result.stays, self.parameters.stays()), title)
+        spectra = level_spectra(result.stays, self.parameters.stays())
+        return pl_figure(result.ladder, result.stays.light, *spectra, figure_title(self))
 
 
 _NOTHING: dict[str, Any] = dict.fromkeys(
@@ -175,6 +136,25 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
 )
 
 
+def _numbers(result: ControlResult) -> dict[str, Any]:
+    found = result.found
+    return {
+        "judgement": found.judgement,
+        "light_change": _equivalence(found.light),
+        "light_slope": _equivalence(found.slope),
+        "peak_shift": _equivalence(found.peak),
+        "current": result.current.as_json(),
+        "current_below": None if found.current is None else _ceiling(found.current, found.current_judgement),
+        "levels": [
+            {"voltage_v": one.voltage_v, "relative": one.relative.as_json(), "brackets": one.brackets}
+            for one in result.ladder.levels
+        ],
+        "drift": result.ladder.drift.as_json(),
+        "drifted": result.ladder.drifted,
+        "lifetimes": LIFETIMES,
+    }
+
+
 def reduce_control(run: Run, bench: Bench, *, ending: str | None = None) -> ControlRecord:
     """Reduce a run file; `ending` is how the run ended, None: as the file says.
 
@@ -182,10 +162,9 @@ def reduce_control(run: Run, bench: Bench, *, ending: str | None = None) -> Cont
     ------
     ConfigError  the sequence in the file is none of this measurement
     """
-    document = parse_document(run.header.sequence_toml, Path("sequence.toml"))
-    parameters = cast(Control, parse_sequence(document, {Control.name: Control}).parameters)
+    parameters = parameters_of(run, Control)
     fluence, stays = fluence_record(run, bench), parameters.stays()
-    if (run.state if ending is None else ending) == ENDED_BY_FAULT:
+    if ended_by_fault(run, ending):
         return ControlRecord(run, parameters, None, WORDS["run-faulted"], fluence)
     left_out: tuple[str, ...] = ()
     try:
@@ -226,7 +205,7 @@ def _currents_a(run: Run, stays: Sequence[Stay], voltage_v: float) -> NDArray[np
 
 def _equivalence(one: Equivalence) -> dict[str, Any]:
     return {
-        "change": plain(one.change),
+        "change": one.change.as_json(),
         "ci90": None if one.ci90 is None else list(one.ci90),
         "margin": one.margin,
         "p_value": one.p_value,

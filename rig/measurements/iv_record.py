@@ -3,29 +3,26 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rig.analysis.correction import MeanSpectra
 from rig.analysis.current_law import CurrentLaw, current_law
 from rig.analysis.current_voltage import NO_NUMBER, CurrentDecay, current_after_step
 from rig.analysis.statistics import Value, mean_of, value_between
 from rig.bench import Bench
-from rig.config_file import parse_document
 from rig.contact_check import Contact, contact_in
 from rig.fluence_record import FluenceRecord
 from rig.measurements.iv import Iv, Leg
+from rig.measurements.record_frame import by_voltage, ended_by_fault, figure_title
+from rig.measurements.run_parameters import parameters_of
 from rig.report.summary import value_text
 from rig.runfile import Results, Run
-from rig.sequence import parse_sequence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FAULT = "fault"
 FEWEST = 4  # readings of a stay that make a mean
 NONE_UA = Value(None, None, "uA")
 NONE_PERCENT = Value(None, None, "%")
@@ -142,11 +139,6 @@ class IvRecord:
     fluence: FluenceRecord | None = None
 
     @property
-    def means(self) -> MeanSpectra | None:
-        """Get nothing: no light is taken."""
-        return None
-
-    @property
     def lines(self) -> tuple[str, ...]:
         """Say the results in a few sentences."""
         contact = "contact: not looked at" if self.contact is None else f"contact: {self.contact.words}"
@@ -175,14 +167,14 @@ class IvRecord:
         return {
             **heading,
             "refusal": result.code or None,
-            "current_at_highest_ua": _plain(result.highest.current_ua),
-            "exponent": _plain(result.exponent),
-            "log_slope": _plain(result.law.slope),
-            "leak_ohm": _plain(result.law.leak_ohm),
-            "hysteresis_percent": _plain(result.hysteresis),
-            "readback_percent": _plain(result.readback),
-            "fall_percent": _plain(result.fall),
-            "fall_tau_s": _plain(result.decay.tau_s),
+            "current_at_highest_ua": result.highest.current_ua.as_json(),
+            "exponent": result.exponent.as_json(),
+            "log_slope": result.law.slope.as_json(),
+            "leak_ohm": result.law.leak_ohm.as_json(),
+            "hysteresis_percent": result.hysteresis.as_json(),
+            "readback_percent": result.readback.as_json(),
+            "fall_percent": result.fall.as_json(),
+            "fall_tau_s": result.decay.tau_s.as_json(),
             "fall_reason": result.decay.reason or None,
             "broke_down": None
             if result.broke is None
@@ -191,9 +183,9 @@ class IvRecord:
             "levels": [
                 {
                     "voltage_v": one.voltage_v,
-                    "current_ua": _plain(one.current_ua),
-                    "up_ua": _plain(one.up),
-                    "down_ua": _plain(one.down),
+                    "current_ua": one.current_ua.as_json(),
+                    "up_ua": one.up.as_json(),
+                    "down_ua": one.down.as_json(),
                 }
                 for one in result.levels
             ],
@@ -204,13 +196,8 @@ class IvRecord:
         """What the finished file keeps: the results as JSON `text`, currents by voltage (NaN where there is none)."""
         if self.result is None:
             return Results(text)
-        levels = self.result.levels
-        values = [np.nan if one.current_ua.value is None else one.current_ua.value for one in levels]
-        arrays: dict[str, tuple[NDArray[Any], str]] = {
-            "iv_voltage": (np.array([one.voltage_v for one in levels], np.float64), "V"),
-            "iv_current": (np.array(values, np.float64), "uA"),
-        }
-        return Results(text, arrays)
+        levels = [(one.voltage_v, one.current_ua) for one in self.result.levels]
+        return by_voltage(text, "iv", "current", "uA", levels)
 
     def figure(self) -> "Figure":
         """Draw current against voltage, and against time.
@@ -223,12 +210,10 @@ class IvRecord:
 
         if self.result is None:
             raise ValueError(self.reason)
-        header = self.run.header
-        title = f"{'SIMULATED ' if header.simulated else ''}{header.run_id}\n{self.result.sentence}"
         curves = {
             leg: [(one.voltage_v, one.current_ua) for one in self.result.stays if one.leg == leg] for leg in ("up", "down")
         }
-        return iv_figure(curves, self.result.law, self.result.course, self.result.decay, title)
+        return iv_figure(curves, self.result.law, self.result.course, self.result.decay, figure_title(self))
 
 
 _NOTHING: dict[str, Any] = dict.fromkeys(
@@ -262,9 +247,9 @@ def reduce_iv(run: Run, bench: Bench, *, ending: str | None = None, check: Calla
     ------
     ConfigError  the sequence in the file is no current-voltage run
     """
-    parameters, contact = parameters_of(run), contact_in(run.events)
+    parameters, contact = parameters_of(run, Iv), contact_in(run.events)
     readings = run.readings
-    faulted = (run.state if ending is None else ending) == FAULT
+    faulted = ended_by_fault(run, ending)
     broke = _breakdown(readings, parameters)
     stays: list[Stay] = []
     step_ua, step_v = _resolution(readings["current_a"] * 1e6), _resolution(readings["voltage_v"])
@@ -293,17 +278,6 @@ def reduce_iv(run: Run, bench: Bench, *, ending: str | None = None, check: Calla
         levels, tuple(stays), law, _hysteresis(levels, law), _readback(stays), decay, course, broke, faulted, planned
     )
     return IvRecord(run, parameters, contact, result, "")
-
-
-def parameters_of(run: Run) -> Iv:
-    """Read the parameters that a run was made with.
-
-    Raises
-    ------
-    ConfigError  the sequence in the file is no current-voltage run
-    """
-    document = parse_document(run.header.sequence_toml, Path("sequence.toml"))
-    return cast(Iv, parse_sequence(document, {Iv.name: Iv}).parameters)
 
 
 def _rows(readings: NDArray[Any], visit: int) -> tuple[NDArray[np.float64], NDArray[Any]]:
@@ -423,7 +397,3 @@ def scaled(value: Value, factor: float, unit: str) -> Value:
         return Value(None, None, unit)
     interval = None if value.ci95 is None else (value.ci95[0] * factor, value.ci95[1] * factor)
     return Value(value.value * factor, interval, unit)
-
-
-def _plain(value: Value) -> dict[str, Any]:
-    return {"value": value.value, "ci95": None if value.ci95 is None else list(value.ci95), "unit": value.unit}

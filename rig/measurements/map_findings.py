@@ -1,12 +1,9 @@
 """What a threshold map brings to a report: thresholds by voltage, the reduction, the test, the single sweeps, the figure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from rig.analysis.statistics import Value
 from rig.measurements.map_record import MapRecord, MapResult
-from rig.report.findings import Cell, Drawing, ResultTable
-from rig.report.summary import value_text
+from rig.measurements.threshold_map import ThresholdMap
+from rig.report.findings import Cell, Drawing, Findings, ResultTable
+from rig.report.summary import interval_text, value_text
 
 CAPTION = (
     "Threshold of amplified emission against voltage (uJ/cm2, 95 % intervals); below it the single sweeps against time, those "
@@ -18,44 +15,25 @@ NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MapFindings:
-    """`rig.report.findings.Findings` of a record; everything is from its file."""
+def map_findings(record: MapRecord) -> Findings:
+    """Say what a record brings to a report; everything is from its file."""
+    result = record.result
+    if result is None:
+        return Findings(f"{record.lines[0]}.")
+    drawn = any(one.value.value is not None for one in result.effect.levels)
+    drawings = (Drawing("map", CAPTION, record.figure),) if drawn else ()
+    tables = (_levels(result), _effect(result), _sweeps(result))
+    return Findings(f"{record.lines[0]}.", tables, drawings, _methods(record.parameters, result))
 
-    record: MapRecord
 
-    @property
-    def sentence(self) -> str:
-        """Say what the voltage does, or why that cannot be said."""
-        return f"{self.record.lines[0]}."
-
-    @property
-    def tables(self) -> Sequence[ResultTable]:
-        """Get thresholds by voltage, what follows from them, and the sweeps; nothing without a result."""
-        result = self.record.result
-        return () if result is None else (_levels(result), _effect(result), _sweeps(result))
-
-    @property
-    def drawings(self) -> Sequence[Drawing]:
-        """Get thresholds against voltage; nothing without a threshold."""
-        result = self.record.result
-        if result is None or all(one.value.value is None for one in result.effect.levels):
-            return ()
-        return (Drawing("map", CAPTION, self.record.figure),)
-
-    @property
-    def methods(self) -> str:
-        """Say how the thresholds were compared."""
-        result, parameters = self.record.result, self.record.parameters
-        if result is None:
-            return ""
-        return (
-            f"Fluence sweeps of {parameters.points} points between {parameters.fluence_min_uj_cm2:g} and "
-            f"{parameters.fluence_max_uj_cm2:g} uJ/cm2 were taken at {parameters.voltages} voltages from 0 to "
-            f"{parameters.voltage_max_v:g} V, each {parameters.passes} times in random order (seed {parameters.seed}), with a "
-            "sweep at 0 V before every pass and after the last. Each threshold was divided by that at 0 V interpolated to its "
-            f"time; the quotients were tested with a weighted isotonic regression. The result was: {result.sentence}."
-        )
+def _methods(parameters: ThresholdMap, result: MapResult) -> str:
+    return (
+        f"Fluence sweeps of {parameters.points} points between {parameters.fluence_min_uj_cm2:g} and "
+        f"{parameters.fluence_max_uj_cm2:g} uJ/cm2 were taken at {parameters.voltages} voltages from 0 to "
+        f"{parameters.voltage_max_v:g} V, each {parameters.passes} times in random order (seed {parameters.seed}), with a "
+        "sweep at 0 V before every pass and after the last. Each threshold was divided by that at 0 V interpolated to its "
+        f"time; the quotients were tested with a weighted isotonic regression. The result was: {result.sentence}."
+    )
 
 
 def _levels(result: MapResult) -> ResultTable:
@@ -76,8 +54,8 @@ def _effect(result: MapResult) -> ResultTable:
     effect, test = result.effect, result.effect.test
     drift = {None: "not known", True: "differ beyond their errors", False: "agree"}[effect.drifted]
     rows: list[tuple[Cell, ...]] = [
-        ("reduction", value_text(effect.reduction), _interval(effect.reduction)),
-        ("last threshold at 0 V over the first, minus 1", value_text(effect.drift), _interval(effect.drift)),
+        ("reduction", value_text(effect.reduction), interval_text(effect.reduction)),
+        ("last threshold at 0 V over the first, minus 1", value_text(effect.drift), interval_text(effect.drift)),
         ("sweeps at 0 V", drift, "-"),
     ]
     if test is not None:
@@ -94,7 +72,3 @@ def _sweeps(result: MapResult) -> ResultTable:
     ]
     columns = ("time (s)", "voltage (V)", "threshold", "why there is none")
     return ResultTable("Sweeps in the order of time", columns, tuple(rows), f"fluence: {result.fluence_from}")
-
-
-def _interval(value: Value) -> str:
-    return "-" if value.ci95 is None else f"{value.ci95[0]:.4g} to {value.ci95[1]:.4g} {value.unit}".rstrip()

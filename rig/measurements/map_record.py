@@ -2,25 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rig.analysis.correction import MeanSpectra
 from rig.analysis.field_effect import FieldEffect, Leg, field_effect
 from rig.analysis.statistics import Value
 from rig.bench import Bench
-from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord, fluence_record
+from rig.measurements.record_frame import by_voltage, ended_by_fault, figure_title, framed
+from rig.measurements.run_parameters import parameters_of
 from rig.measurements.sweep_fluence import visit_fluence
-from rig.measurements.sweep_record import ENDED_BY_FAULT, SweepResult, light_of, reduced_sweep, without_saturated
+from rig.measurements.sweep_record import SweepResult, light_of, reduced_sweep, without_saturated
 from rig.measurements.threshold_map import ThresholdMap
 from rig.reduction import usable
 from rig.report.summary import value_text
 from rig.runfile import Results, Run
-from rig.sequence import State, parse_sequence
+from rig.sequence import State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,11 +100,6 @@ class MapRecord:
     fluence: FluenceRecord | None = None
 
     @property
-    def means(self) -> MeanSpectra | None:
-        """Get nothing: there are no two states to be averaged."""
-        return None
-
-    @property
     def lines(self) -> tuple[str, ...]:
         """Say the results in a few sentences."""
         if self.result is None:
@@ -127,51 +120,15 @@ class MapRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as plain numbers; every value null when there is none."""
-        fluence = None if self.fluence is None else self.fluence.as_json()
-        heading = {"measurement": ThresholdMap.name, "voltage_max_v": self.parameters.voltage_max_v}
-        if self.result is None:
-            return {**heading, **_NOTHING, "reason": self.reason, "fluence": fluence}
-        result, test = self.result, self.result.effect.test
-        levels = [
-            {
-                "voltage_v": one.voltage_v,
-                "threshold_uj_cm2": _plain(one.value),
-                "over_0_v": one.relative,
-                "over_0_v_sigma": one.sigma,
-                "sweeps_used": one.used,
-                "sweeps_taken": one.taken,
-            }
-            for one in result.effect.levels
-        ]
-        return {
-            **heading,
-            "reduction": _plain(result.value),
-            "refusal": result.code or None,
-            "verdict": None if test is None else test.verdict,
-            "p_fall": None if test is None else test.p_fall,
-            "p_rise": None if test is None else test.p_rise,
-            "p_not_falling": None if test is None else test.p_not_falling,
-            "drift": _plain(result.effect.drift),
-            "drifted": result.effect.drifted,
-            "levels": levels,
-            "sweeps": [_told(one, result.faulted) for one in result.sweeps],
-            "sweeps_planned": result.planned,
-            "fluence_from": result.fluence_from,
-            "reason": result.sentence,
-            "fluence": fluence,
-        }
+        heading = {"voltage_max_v": self.parameters.voltage_max_v}
+        return framed(self, heading, _NOTHING if self.result is None else _numbers(self.result))
 
     def stored(self, text: str) -> Results:
         """What the finished file keeps: the results as JSON `text`, thresholds by voltage (NaN where there is none)."""
         if self.result is None:
             return Results(text)
-        levels = self.result.effect.levels
-        values = [np.nan if one.value.value is None else one.value.value for one in levels]
-        arrays: dict[str, tuple[NDArray[Any], str]] = {
-            "map_voltage": (np.array([one.voltage_v for one in levels], np.float64), "V"),
-            "map_threshold": (np.array(values, np.float64), "uJ/cm2"),
-        }
-        return Results(text, arrays)
+        levels = [(one.voltage_v, one.value) for one in self.result.effect.levels]
+        return by_voltage(text, "map", "threshold", "uJ/cm2", levels)
 
     def figure(self) -> "Figure":
         """Draw thresholds against voltage and time.
@@ -186,11 +143,10 @@ class MapRecord:
             raise ValueError(self.reason)
         if not any(one.value.value is not None for one in self.result.effect.levels):
             raise ValueError(self.result.sentence)
-        header = self.run.header
         return map_figure(
             self.result.effect,
             [(one.t_s, one.voltage_v, one.result.value) for one in self.result.sweeps if one.result is not None],
-            f"{'SIMULATED ' if header.simulated else ''}{header.run_id}\n{self.result.sentence}",
+            figure_title(self),
         )
 
 
@@ -211,6 +167,35 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
 )
 
 
+def _numbers(result: MapResult) -> dict[str, Any]:
+    test = result.effect.test
+    levels = [
+        {
+            "voltage_v": one.voltage_v,
+            "threshold_uj_cm2": one.value.as_json(),
+            "over_0_v": one.relative,
+            "over_0_v_sigma": one.sigma,
+            "sweeps_used": one.used,
+            "sweeps_taken": one.taken,
+        }
+        for one in result.effect.levels
+    ]
+    return {
+        "reduction": result.value.as_json(),
+        "refusal": result.code or None,
+        "verdict": None if test is None else test.verdict,
+        "p_fall": None if test is None else test.p_fall,
+        "p_rise": None if test is None else test.p_rise,
+        "p_not_falling": None if test is None else test.p_not_falling,
+        "drift": result.effect.drift.as_json(),
+        "drifted": result.effect.drifted,
+        "levels": levels,
+        "sweeps": [_told(one, result.faulted) for one in result.sweeps],
+        "sweeps_planned": result.planned,
+        "fluence_from": result.fluence_from,
+    }
+
+
 def reduce_map(
     run: Run,
     bench: Bench,
@@ -225,7 +210,7 @@ def reduce_map(
     ------
     ConfigError  the sequence in the file is no threshold map
     """
-    parameters, fluence = parameters_of(run), fluence_record(run, bench)
+    parameters, fluence = parameters_of(run, ThresholdMap), fluence_record(run, bench)
     if run.dark is None:
         return MapRecord(run, parameters, None, "the dark frames are not taken", fluence)
     rows = run.frames(0, run.count if frames is None else frames)
@@ -238,7 +223,7 @@ def reduce_map(
     visits = parameters.visits()
     asked = visit_fluence(run, bench, rows, counted, visits)
     use &= ~np.isin(rows["cycle"], asked.strange)
-    faulted = (run.state if ending is None else ending) == ENDED_BY_FAULT
+    faulted = ended_by_fault(run, ending)
     sweeps: list[MapSweep] = []
     for number, sweep in enumerate(parameters.sweeps):
         check()
@@ -261,21 +246,6 @@ def reduce_map(
     )
 
 
-def parameters_of(run: Run) -> ThresholdMap:
-    """Read the parameters that a run was made with.
-
-    Raises
-    ------
-    ConfigError  the sequence in the file is no threshold map
-    """
-    document = parse_document(run.header.sequence_toml, Path("sequence.toml"))
-    return cast(ThresholdMap, parse_sequence(document, {ThresholdMap.name: ThresholdMap}).parameters)
-
-
 def _told(one: MapSweep, faulted: bool) -> dict[str, Any]:
     value = Value(None, None, "uJ/cm2") if one.result is None or faulted else one.result.value
-    return {"voltage_v": one.voltage_v, "t_s": one.t_s, "threshold_uj_cm2": _plain(value), "reason": one.reason}
-
-
-def _plain(value: Value) -> dict[str, Any]:
-    return {"value": value.value, "ci95": None if value.ci95 is None else list(value.ci95), "unit": value.unit}
+    return {"voltage_v": one.voltage_v, "t_s": one.t_s, "threshold_uj_cm2": value.as_json(), "reason": one.reason}

@@ -1,10 +1,8 @@
 """What weakly pumped photoluminescence brings to a report: light by voltage, recovery, linearity, the figure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from rig.measurements.pl_record import LIFETIMES, PlRecord, PlResult
-from rig.report.findings import Cell, Drawing, ResultTable
+from rig.measurements.pl_vs_voltage import PlVsVoltage
+from rig.report.findings import Cell, Drawing, Findings, ResultTable
 from rig.report.summary import value_text
 
 CAPTION = (
@@ -17,43 +15,25 @@ NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PlFindings:
-    """`rig.report.findings.Findings` of a record; everything is from its file."""
+def pl_findings(record: PlRecord) -> Findings:
+    """Say what a record brings to a report; everything is from its file."""
+    result = record.result
+    if result is None or result.faulted:
+        return Findings(f"{record.lines[0]}.")
+    drawing = Drawing("pl", CAPTION, record.figure)
+    tables = (_levels(result), _effect(result))
+    return Findings(f"{record.lines[0]}.", tables, (drawing,), _methods(record.parameters, result))
 
-    record: PlRecord
 
-    @property
-    def sentence(self) -> str:
-        """Say what the voltage does to the light, or why that cannot be said."""
-        return f"{self.record.lines[0]}."
-
-    @property
-    def tables(self) -> Sequence[ResultTable]:
-        """Get light by voltage, and what follows from it; nothing without a result."""
-        result = self.record.result
-        return () if result is None or result.faulted else (_levels(result), _effect(result))
-
-    @property
-    def drawings(self) -> Sequence[Drawing]:
-        """Get light against voltage; nothing without a result."""
-        result = self.record.result
-        return () if result is None or result.faulted else (Drawing("pl", CAPTION, self.record.figure),)
-
-    @property
-    def methods(self) -> str:
-        """Say how the light was compared."""
-        result, asked = self.record.result, self.record.parameters
-        if result is None or result.faulted:
-            return ""
-        return (
-            f"Photoluminescence under pulses of {asked.fluence_uj_cm2 * 1e3:g} nJ/cm2 was taken in frames of "
-            f"{asked.frame_s:g} s, in each of which all pulses add up, at {asked.voltages} voltages from 0 to "
-            f"{asked.voltage_max_v:g} V, each {asked.passes} times in random order (seed {asked.seed}) and between two stays "
-            f"at 0 V that were counted from {asked.rest_s:g} s after the voltage. Light was divided by that at 0 V "
-            "interpolated to its time; the quotients were tested with a weighted isotonic regression. The result was: "
-            f"{result.sentence}. Not measured: {LIFETIMES}."
-        )
+def _methods(asked: PlVsVoltage, result: PlResult) -> str:
+    return (
+        f"Photoluminescence under pulses of {asked.fluence_uj_cm2 * 1e3:g} nJ/cm2 was taken in frames of "
+        f"{asked.frame_s:g} s, in each of which all pulses add up, at {asked.voltages} voltages from 0 to "
+        f"{asked.voltage_max_v:g} V, each {asked.passes} times in random order (seed {asked.seed}) and between two stays "
+        f"at 0 V that were counted from {asked.rest_s:g} s after the voltage. Light was divided by that at 0 V "
+        "interpolated to its time; the quotients were tested with a weighted isotonic regression. The result was: "
+        f"{result.sentence}. Not measured: {LIFETIMES}."
+    )
 
 
 def _levels(result: PlResult) -> ResultTable:

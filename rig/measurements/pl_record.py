@@ -2,27 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rig.analysis.bracketed_ladder import LadderLight, Recovery, exponent, ladder_light, recovery
-from rig.analysis.correction import MeanSpectra
 from rig.analysis.isotonic_test import Verdict
 from rig.analysis.light_curve import NOMINAL_ERROR
 from rig.analysis.statistics import Value
 from rig.bench import Bench
-from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord, fluence_record
 from rig.measurements.pl_vs_voltage import PlVsVoltage
+from rig.measurements.record_frame import by_voltage, ended_by_fault, figure_title, framed
+from rig.measurements.run_parameters import parameters_of
 from rig.measurements.stay_light import StayLight, brackets_of, of_purpose, stay_light
-from rig.measurements.sweep_record import ENDED_BY_FAULT
 from rig.measurements.voltage_ladder import Stay
 from rig.report.summary import value_text
 from rig.runfile import Results, Run
-from rig.sequence import parse_sequence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,11 +128,6 @@ class PlRecord:
     fluence: FluenceRecord | None = None
 
     @property
-    def means(self) -> MeanSpectra | None:
-        """Get nothing: there are no two states to be averaged."""
-        return None
-
-    @property
     def lines(self) -> tuple[str, ...]:
         """Say the results in a few sentences."""
         result = self.result
@@ -160,58 +152,16 @@ class PlRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as plain numbers; every value null when there is none."""
-        fluence = None if self.fluence is None else self.fluence.as_json()
-        heading = {
-            "measurement": PlVsVoltage.name,
-            "voltage_max_v": self.parameters.voltage_max_v,
-            "fluence_asked_uj_cm2": self.parameters.fluence_uj_cm2,
-        }
-        result = self.result
-        if result is None:
-            return {**heading, **_NOTHING, "reason": self.reason, "fluence": fluence}
-        test = None if result.faulted else result.ladder.test
-        levels = [
-            {
-                "voltage_v": one.voltage_v,
-                "relative": plain(_ABSENT if result.faulted else one.relative),
-                "relative_wide": plain(_ABSENT if result.faulted else wide.relative),
-                "brackets": one.brackets,
-            }
-            for one, wide in zip(result.ladder.levels, result.wide.levels, strict=True)
-        ]
-        return {
-            **heading,
-            "relative_at_highest": plain(result.relative_at_highest),
-            "refusal": result.code or None,
-            "verdict": result.verdict,
-            "p_fall": None if test is None else test.p_fall,
-            "p_not_falling": None if test is None else test.p_not_falling,
-            "recovery_early": plain(result.recovery_early),
-            "recovery_early_s": None if result.stays.early_s is None else list(result.stays.early_s),
-            "recovery_late": plain(result.recovery_late),
-            "recovery_late_s": result.rest_s,
-            "drift_per_s": plain(Value(None, None, "1/s") if result.faulted else result.recovery.drift_per_s),
-            "linearity_slope": plain(result.linearity),
-            "linearity_fluence_from": result.slope_from,
-            "drift": plain(_ABSENT if result.faulted else result.ladder.drift),
-            "drifted": None if result.faulted else result.ladder.drifted,
-            "levels": levels,
-            "lifetimes": LIFETIMES,
-            "reason": result.sentence,
-            "fluence": fluence,
-        }
+        parameters = self.parameters
+        heading = {"voltage_max_v": parameters.voltage_max_v, "fluence_asked_uj_cm2": parameters.fluence_uj_cm2}
+        return framed(self, heading, _NOTHING if self.result is None else _numbers(self.result))
 
     def stored(self, text: str) -> Results:
         """What the finished file keeps: the results as JSON `text`, light by voltage (NaN where there is none)."""
         if self.result is None or self.result.faulted:
             return Results(text)
-        levels = self.result.ladder.levels
-        values = [np.nan if one.relative.value is None else one.relative.value for one in levels]
-        arrays: dict[str, tuple[NDArray[Any], str]] = {
-            "pl_voltage": (np.array([one.voltage_v for one in levels], np.float64), "V"),
-            "pl_relative": (np.array(values, np.float64), "1"),
-        }
-        return Results(text, arrays)
+        levels = [(one.voltage_v, one.relative) for one in self.result.ladder.levels]
+        return by_voltage(text, "pl", "relative", "1", levels)
 
     def figure(self) -> "Figure":
         """Draw light against voltage, light against time, and the mean spectra.
@@ -222,13 +172,13 @@ class PlRecord:
         """
         from rig.report.pl_figure import pl_figure
 
-        result, header = self.result, self.run.header
+        result = self.result
         if result is None:
             raise ValueError(self.reason)
         if result.faulted:
             raise ValueError(result.sentence)
-        title = f"{'SIMULATED ' if header.simulated else ''}{header.run_id}\n{result.sentence}"
-        return pl_figure(result.ladder, result.stays.light, *level_spectra(result.stays, self.parameters.stays()), title)
+        spectra = level_spectra(result.stays, self.parameters.stays())
+        return pl_figure(result.ladder, result.stays.light, *spectra, figure_title(self))
 
 
 _NOTHING: dict[str, Any] = dict.fromkeys(
@@ -253,6 +203,37 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
 )
 
 
+def _numbers(result: PlResult) -> dict[str, Any]:
+    test = None if result.faulted else result.ladder.test
+    levels = [
+        {
+            "voltage_v": one.voltage_v,
+            "relative": (_ABSENT if result.faulted else one.relative).as_json(),
+            "relative_wide": (_ABSENT if result.faulted else wide.relative).as_json(),
+            "brackets": one.brackets,
+        }
+        for one, wide in zip(result.ladder.levels, result.wide.levels, strict=True)
+    ]
+    return {
+        "relative_at_highest": result.relative_at_highest.as_json(),
+        "refusal": result.code or None,
+        "verdict": result.verdict,
+        "p_fall": None if test is None else test.p_fall,
+        "p_not_falling": None if test is None else test.p_not_falling,
+        "recovery_early": result.recovery_early.as_json(),
+        "recovery_early_s": None if result.stays.early_s is None else list(result.stays.early_s),
+        "recovery_late": result.recovery_late.as_json(),
+        "recovery_late_s": result.rest_s,
+        "drift_per_s": (Value(None, None, "1/s") if result.faulted else result.recovery.drift_per_s).as_json(),
+        "linearity_slope": result.linearity.as_json(),
+        "linearity_fluence_from": result.slope_from,
+        "drift": (_ABSENT if result.faulted else result.ladder.drift).as_json(),
+        "drifted": None if result.faulted else result.ladder.drifted,
+        "levels": levels,
+        "lifetimes": LIFETIMES,
+    }
+
+
 def reduce_pl(run: Run, bench: Bench, *, ending: str | None = None) -> PlRecord:
     """Reduce a run file; `ending` is how the run ended, None: as the file says.
 
@@ -260,10 +241,9 @@ def reduce_pl(run: Run, bench: Bench, *, ending: str | None = None) -> PlRecord:
     ------
     ConfigError  the sequence in the file is none of this measurement
     """
-    document = parse_document(run.header.sequence_toml, Path("sequence.toml"))
-    parameters = cast(PlVsVoltage, parse_sequence(document, {PlVsVoltage.name: PlVsVoltage}).parameters)
+    parameters = parameters_of(run, PlVsVoltage)
     fluence, stays, levels_v = fluence_record(run, bench), parameters.stays(), parameters.ladder.levels_v()
-    faulted = (run.state if ending is None else ending) == ENDED_BY_FAULT
+    faulted = ended_by_fault(run, ending)
     left_out: tuple[str, ...] = ()
     try:
         light = stay_light(run, stays, parameters.frame_s)
@@ -321,8 +301,3 @@ def level_spectra(light: StayLight, stays: Sequence[Stay]) -> tuple[NDArray[np.f
         if stays[number].purpose != "linearity":
             by_level.setdefault(stays[number].voltage_v, []).append(spectrum)
     return light.wavelength_nm, {v: np.mean(by_level[v], axis=0) for v in sorted(by_level, key=abs)}
-
-
-def plain(value: Value) -> dict[str, Any]:
-    """Return a value as JSON has it."""
-    return {"value": value.value, "ci95": None if value.ci95 is None else list(value.ci95), "unit": value.unit}

@@ -48,11 +48,7 @@ class ReferenceLight:
     def as_json(self) -> dict[str, Any]:
         """Return it as plain numbers (counts per frame)."""
         bands = {"light_520": self.light_520, "light_535": self.light_535}
-        told = {
-            name: {"value": one.light.value, "ci95": one.light.ci95 and list(one.light.ci95), "unit": one.light.unit}
-            | {"share_of_off": one.share}
-            for name, one in bands.items()
-        }
+        told = {name: {**one.light.as_json(), "share_of_off": one.share} for name, one in bands.items()}
         return {"when": self.when, "frames": self.frames, "lit": self.lit, **told}
 
 

@@ -1,12 +1,10 @@
 """What a response brings to a report: times of both edges, the slow part, the recovery, the frames, the figure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from rig.analysis.statistics import Value
 from rig.analysis.step_response import EdgeResponse, SlowPart
+from rig.measurements.response import Response
 from rig.measurements.response_record import ResponseRecord, ResponseResult, duration_words
-from rig.report.findings import Cell, Drawing, ResultTable
+from rig.report.findings import Cell, Drawing, Findings, ResultTable
 from rig.report.summary import value_text
 
 CAPTION = (
@@ -24,43 +22,26 @@ SLOW_NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ResponseFindings:
-    """`rig.report.findings.Findings` of a record; everything is from its file."""
+def response_findings(record: ResponseRecord) -> Findings:
+    """Say what a record brings to a report; everything is from its file."""
+    result = record.result
+    if result is None:
+        return Findings(f"{record.lines[0]}.")
+    drawing = Drawing("response", CAPTION, record.figure)
+    tables = (_times(result), _slow(result), _frames(result))
+    return Findings(f"{record.lines[0]}.", tables, (drawing,), _methods(record.parameters, result))
 
-    record: ResponseRecord
 
-    @property
-    def sentence(self) -> str:
-        """Say how soon the light follows, or why that cannot be said."""
-        return f"{self.record.lines[0]}."
-
-    @property
-    def tables(self) -> Sequence[ResultTable]:
-        """Get times, slow part and frames; nothing without a result."""
-        result = self.record.result
-        return () if result is None else (_times(result), _slow(result), _frames(result))
-
-    @property
-    def drawings(self) -> Sequence[Drawing]:
-        """Get the edges and the course of the light; nothing without a result."""
-        return () if self.record.result is None else (Drawing("response", CAPTION, self.record.figure),)
-
-    @property
-    def methods(self) -> str:
-        """Say how the times were found."""
-        result, asked = self.record.result, self.record.parameters
-        if result is None:
-            return ""
-        light = "continuous light" if asked.light == "cw" else f"pulses of {asked.fluence_uj_cm2:g} uJ/cm2 each"
-        hold = "" if asked.hold_s == 0 else f" Then it was on for {asked.hold_s:g} s and off for {asked.recovery_s:g} s."
-        return (
-            f"Under {light} the voltage was switched between 0 V and {asked.voltage_on_v:g} V every {asked.half_period_s:g} s, "
-            f"{asked.cycles} times, in frames of {1e3 * result.exposure_s:.4g} ms every {1e3 * asked.frame_s:g} ms, all "
-            f"triggered by the delay generator.{hold} A monotone response was fitted to the frame means of all edges of one "
-            f"kind; intervals are from leaving out one edge at a time and from noise drawn anew. The result was: "
-            f"{result.sentence}."
-        )
+def _methods(asked: Response, result: ResponseResult) -> str:
+    light = "continuous light" if asked.light == "cw" else f"pulses of {asked.fluence_uj_cm2:g} uJ/cm2 each"
+    hold = "" if asked.hold_s == 0 else f" Then it was on for {asked.hold_s:g} s and off for {asked.recovery_s:g} s."
+    return (
+        f"Under {light} the voltage was switched between 0 V and {asked.voltage_on_v:g} V every {asked.half_period_s:g} s, "
+        f"{asked.cycles} times, in frames of {1e3 * result.exposure_s:.4g} ms every {1e3 * asked.frame_s:g} ms, all "
+        f"triggered by the delay generator.{hold} A monotone response was fitted to the frame means of all edges of one "
+        f"kind; intervals are from leaving out one edge at a time and from noise drawn anew. The result was: "
+        f"{result.sentence}."
+    )
 
 
 def result_lines(result: ResponseResult) -> tuple[str, ...]:

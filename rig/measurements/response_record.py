@@ -3,13 +3,11 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rig.analysis.correction import MeanSpectra
 from rig.analysis.current_voltage import CurrentDecay
 from rig.analysis.statistics import Value, mean_of, value_with_error
 from rig.analysis.step_response import (
@@ -21,20 +19,20 @@ from rig.analysis.step_response import (
     reduce_step_response,
 )
 from rig.bench import Bench
-from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord, fluence_record
+from rig.measurements.record_frame import ended_by_fault, figure_title, framed
 from rig.measurements.response import Response
 from rig.measurements.response_hold import HoldResult, reduce_hold
 from rig.measurements.response_trace import FrameTiming, ResponseTrace, Stay, response_trace
+from rig.measurements.run_parameters import parameters_of
+from rig.run_state import FinishReason
 from rig.runfile import Results, Run
-from rig.sequence import parse_sequence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 
-ENDED_BY_FAULT = "fault"
 LEAST_STEP = 0.01  # of the light: what changes less does not respond (assumed)
 THERE = 0.95  # of the way, for a bound from frames on both sides of a gap
 NO_RESPONSE = "no response"
@@ -134,11 +132,6 @@ class ResponseRecord:
     fluence: FluenceRecord | None = None
 
     @property
-    def means(self) -> MeanSpectra | None:
-        """Get nothing: what is told is the course of the light, not its spectrum."""
-        return None
-
-    @property
     def lines(self) -> tuple[str, ...]:
         """Say the results in a few sentences."""
         from rig.measurements.response_findings import result_lines
@@ -147,35 +140,8 @@ class ResponseRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as plain numbers; every value null when there is none."""
-        heading = {"measurement": Response.name, "voltage_on_v": self.parameters.voltage_on_v, "light": self.parameters.light}
-        result, fluence = self.result, None if self.fluence is None else self.fluence.as_json()
-        if result is None:
-            return {**heading, **_NOTHING, "reason": self.reason, "fluence": fluence}
-        return {
-            **heading,
-            "on": _edge(result.steps.on),
-            "off": _edge(result.steps.off),
-            "slower_10_90_s": _plain(result.value),
-            "both_10_90_below_s": result.upper_s,
-            "refusal": result.code or None,
-            "period_s": _plain(result.steps.period_s),
-            "frame_interval_s": _plain(result.frame_interval),
-            "exposure_s": result.exposure_s,
-            "dead_s": result.dead_s,
-            "slow_on": _slow(result.hold.slow_on),
-            "slow_off": _slow(result.hold.slow_off),
-            "current_fall": _plain(result.hold.current.fall),
-            "current_tau_s": _plain(result.hold.current.tau_s),
-            "current_start_a": _plain(result.hold.current.start),
-            "current_end_a": _plain(result.hold.current.end),
-            "current_reason": result.hold.current.reason or None,
-            "recovery_1s": _plain(result.hold.recovery_1s),
-            "recovery_20s": _plain(result.hold.recovery_20s),
-            "pump_drift_per_octave": result.hold.pump_drift,
-            "gated": result.gated,
-            "reason": result.sentence,
-            "fluence": fluence,
-        }
+        heading = {"voltage_on_v": self.parameters.voltage_on_v, "light": self.parameters.light}
+        return framed(self, heading, _NOTHING if self.result is None else _numbers(self.result))
 
     def stored(self, text: str) -> Results:
         """What the finished file keeps: the results as JSON `text`, and the light of each frame used with its time."""
@@ -199,13 +165,12 @@ class ResponseRecord:
 
         if self.result is None:
             raise ValueError(self.reason)
-        header, trace, half_s = self.run.header, self.result.trace, self.parameters.half_period_s
-        title = f"{'SIMULATED ' if header.simulated else ''}{header.run_id}\n{self.result.sentence}"
+        trace, half_s = self.result.trace, self.parameters.half_period_s
         return response_figure(
             (*trace.folded(on=True, half_period_s=half_s), *trace.folded(on=False, half_period_s=half_s)),
             (trace.t_s, trace.light),
             [(stay.start_s, float(trace.t_s[stay.frames.stop - 1])) for stay in trace.stays if stay.voltage_v != 0],
-            title,
+            figure_title(self),
         )
 
 
@@ -235,6 +200,31 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
 )
 
 
+def _numbers(result: ResponseResult) -> dict[str, Any]:
+    return {
+        "on": _edge(result.steps.on),
+        "off": _edge(result.steps.off),
+        "slower_10_90_s": result.value.as_json(),
+        "both_10_90_below_s": result.upper_s,
+        "refusal": result.code or None,
+        "period_s": result.steps.period_s.as_json(),
+        "frame_interval_s": result.frame_interval.as_json(),
+        "exposure_s": result.exposure_s,
+        "dead_s": result.dead_s,
+        "slow_on": _slow(result.hold.slow_on),
+        "slow_off": _slow(result.hold.slow_off),
+        "current_fall": result.hold.current.fall.as_json(),
+        "current_tau_s": result.hold.current.tau_s.as_json(),
+        "current_start_a": result.hold.current.start.as_json(),
+        "current_end_a": result.hold.current.end.as_json(),
+        "current_reason": result.hold.current.reason or None,
+        "recovery_1s": result.hold.recovery_1s.as_json(),
+        "recovery_20s": result.hold.recovery_20s.as_json(),
+        "pump_drift_per_octave": result.hold.pump_drift,
+        "gated": result.gated,
+    }
+
+
 def reduce_response(
     run: Run,
     bench: Bench,
@@ -249,12 +239,12 @@ def reduce_response(
     ------
     ConfigError  the sequence in the file is no response
     """
-    parameters, fluence = parameters_of(run), fluence_record(run, bench)
+    parameters, fluence = parameters_of(run, Response), fluence_record(run, bench)
     if run.dark is None:
         return ResponseRecord(run, parameters, None, "the run ended before its dark frames were taken", fluence)
     rows = run.frames(0, run.count if frames is None else frames)
     state = run.state if ending is None else ending
-    if state == ENDED_BY_FAULT and len(rows):  # what the film did in the block of the fault, nobody knows
+    if ended_by_fault(run, state) and len(rows):  # what the film did in the block of the fault, nobody knows
         rows = rows[rows["block"] < rows["block"].max()]
     try:
         check()
@@ -269,9 +259,11 @@ def reduce_response(
 
 
 def _ended(state: str) -> str:
-    return {ENDED_BY_FAULT: "the run was ended by a fault, its last block is left out", "stopped": "the run was stopped"}.get(
-        state, ""
-    )
+    words = {
+        FinishReason.FAULT.value: "the run was ended by a fault, its last block is left out",
+        FinishReason.STOPPED.value: "the run was stopped",
+    }
+    return words.get(state, "")
 
 
 def _result(run: Run, parameters: Response, trace: ResponseTrace, ended: str) -> ResponseResult:
@@ -349,24 +341,13 @@ def _end(trace: ResponseTrace, stay: Stay) -> float:
     return float(trace.t_s[stay.frames.stop - 1] + trace.timing.exposure_s)
 
 
-def parameters_of(run: Run) -> Response:
-    """Read the parameters that a run was made with.
-
-    Raises
-    ------
-    ConfigError  the sequence in the file is no response
-    """
-    document = parse_document(run.header.sequence_toml, Path("sequence.toml"))
-    return cast(Response, parse_sequence(document, {Response.name: Response}).parameters)
-
-
 def _edge(edge: EdgeResponse) -> dict[str, Any]:
     return {
         "10_90_s": _duration(edge.rise),
         "1_1_e_s": _duration(edge.efold),
         "95_s": _duration(edge.settle),
-        "frames_10_90_s": _plain(edge.seen_s),
-        "step": _plain(edge.step),
+        "frames_10_90_s": edge.seen_s.as_json(),
+        "step": edge.step.as_json(),
         "edges": edge.edges,
         "dropped": edge.dropped,
         "reason": edge.reason or None,
@@ -374,17 +355,13 @@ def _edge(edge: EdgeResponse) -> dict[str, Any]:
 
 
 def _duration(duration: Duration) -> dict[str, Any]:
-    return {**_plain(duration.time_s), "at_most": duration.bound_s}
+    return {**duration.time_s.as_json(), "at_most": duration.bound_s}
 
 
 def _slow(slow: SlowPart) -> dict[str, Any]:
     return {
-        "tau_s": _plain(slow.tau_s),
-        "share": _plain(slow.share),
-        "fast_fraction": _plain(slow.fast_fraction),
+        "tau_s": slow.tau_s.as_json(),
+        "share": slow.share.as_json(),
+        "fast_fraction": slow.fast_fraction.as_json(),
         "reason": slow.reason or None,
     }
-
-
-def _plain(value: Value) -> dict[str, Any]:
-    return {"value": value.value, "ci95": None if value.ci95 is None else list(value.ci95), "unit": value.unit}

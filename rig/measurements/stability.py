@@ -103,8 +103,8 @@ class Stability:
             "cycles_until_degraded": self.cycles_until_degraded,
             "state": found.state or None,
             "dose_j_cm2": self.dose_j_cm2,
-            "off_loss": _plain(found.off_loss),
-            "on_loss": _plain(found.on_loss),
+            "off_loss": found.off_loss.as_json(),
+            "on_loss": found.on_loss.as_json(),
             "loss_bound": found.loss_bound,
             "equal_energy": found.equal_energy,
             "off_loss_by_cycle": [one.value for one in found.off_by_cycle],
@@ -141,7 +141,3 @@ def percent_of(loss: Value) -> Value:
     """A fraction in percent."""
     ci95 = loss.ci95 and (100 * loss.ci95[0], 100 * loss.ci95[1])
     return Value(None if loss.value is None else 100 * loss.value, ci95, "%")
-
-
-def _plain(value: Value) -> dict[str, Any]:
-    return {"value": value.value, "ci95": value.ci95 and list(value.ci95), "unit": value.unit}

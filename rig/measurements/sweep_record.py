@@ -2,29 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rig.analysis.ase_excess import band_excess, weakest
 from rig.analysis.bands import band_slice
-from rig.analysis.correction import MeanSpectra, fill_hot, light_counts
+from rig.analysis.correction import fill_hot, light_counts
 from rig.analysis.hysteresis import Hysteresis, hysteresis
 from rig.analysis.light_curve import LightCurve, rebinned, set_point_means
 from rig.analysis.narrowing import half_width_crossing, widths
 from rig.analysis.statistics import Value
 from rig.analysis.threshold import Threshold, find_threshold
 from rig.bench import Bench
-from rig.config_file import parse_document
 from rig.fluence_record import FluenceRecord, fluence_record
 from rig.measurements.fluence_sweep import FluenceSweep, Visit
+from rig.measurements.record_frame import ended_by_fault, framed
+from rig.measurements.run_parameters import parameters_of
 from rig.measurements.sweep_fluence import VisitFluence, visit_fluence
 from rig.reduction import CHUNK_FRAMES, usable
 from rig.report.summary import value_text
 from rig.runfile import Flag, Results, Run
-from rig.sequence import State, parse_sequence
+from rig.sequence import State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,6 @@ Floats = NDArray[np.float64]
 SEEN_NM = (525.0, 40.0)  # centre, half width: what is kept of every spectrum
 FEWEST_LEFT = 0.9  # of a visit's frames: with more of them saturated its mean is one of the weak pulses only
 METERED = 0.9  # of the frames with an energy of their own, for points by energy
-ENDED_BY_FAULT = "fault"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,11 +98,6 @@ class SweepRecord:
     fluence: FluenceRecord | None = None
 
     @property
-    def means(self) -> MeanSpectra | None:
-        """Get nothing: there are no two states to be averaged."""
-        return None
-
-    @property
     def lines(self) -> tuple[str, ...]:
         """Say the results in a few sentences."""
         if self.result is None:
@@ -125,31 +119,9 @@ class SweepRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as plain numbers; every value null when there is none."""
-        fluence = None if self.fluence is None else self.fluence.as_json()
-        heading = {"measurement": FluenceSweep.name, "voltage_v": self.parameters.voltage_v}
-        if self.result is None:
-            return {**heading, **_NOTHING, "reason": self.reason, "fluence": fluence}
-        result = self.result
-        points = zip(result.curve.fluence_uj_cm2, result.curve.signal, result.curve.error, strict=True)
-        return {
-            **heading,
-            "threshold_uj_cm2": _plain(result.value),
-            "fwhm_crossing_uj_cm2": _plain(result.crossing),
-            "refusal": result.code or None,
-            "hysteresis": None
-            if result.hysteresis is None
-            else {"difference_uj_cm2": _plain(result.hysteresis.difference), "agree": result.hysteresis.agree},
-            "method": result.curve.method,
-            "fluence_from": result.fluence_from,
-            "points_measured": result.measured,
-            "points_planned": None if self.parameters.chooses_fluence else result.planned,
-            "left_out": list(result.left_out),
-            "points": [
-                {"fluence_uj_cm2": float(f), "signal_counts": float(y), "standard_error_counts": float(e)} for f, y, e in points
-            ],
-            "reason": result.sentence,
-            "fluence": fluence,
-        }
+        chosen = self.parameters.chooses_fluence
+        numbers = _NOTHING if self.result is None else _numbers(self.result, planned=not chosen)
+        return framed(self, {"voltage_v": self.parameters.voltage_v}, numbers)
 
     def stored(self, text: str) -> Results:
         """What the finished file keeps: the results as JSON `text`, light against fluence."""
@@ -174,7 +146,7 @@ class SweepRecord:
 
         if self.result is None or not len(self.result.curve.fluence_uj_cm2):
             raise ValueError(self.reason or "no point was measured")
-        result, header = self.result, self.run.header
+        result = self.result
         return sweep_figure(
             curve=result.curve,
             threshold=result.threshold,
@@ -183,13 +155,33 @@ class SweepRecord:
             crossing=result.crossing,
             sentence=result.sentence,
             faulted=result.faulted,
-            title=f"{'SIMULATED ' if header.simulated else ''}{header.run_id}, {self.parameters.voltage_v:g} V",
+            title=f"{self.run.header.shown_id}, {self.parameters.voltage_v:g} V",
         )
 
 
 _NOTHING: dict[str, Any] = dict.fromkeys(
     ("threshold_uj_cm2", "fwhm_crossing_uj_cm2", "refusal", "hysteresis", "method", "fluence_from", "points_measured")
 )
+
+
+def _numbers(result: SweepResult, *, planned: bool) -> dict[str, Any]:
+    points = zip(result.curve.fluence_uj_cm2, result.curve.signal, result.curve.error, strict=True)
+    return {
+        "threshold_uj_cm2": result.value.as_json(),
+        "fwhm_crossing_uj_cm2": result.crossing.as_json(),
+        "refusal": result.code or None,
+        "hysteresis": None
+        if result.hysteresis is None
+        else {"difference_uj_cm2": result.hysteresis.difference.as_json(), "agree": result.hysteresis.agree},
+        "method": result.curve.method,
+        "fluence_from": result.fluence_from,
+        "points_measured": result.measured,
+        "points_planned": result.planned if planned else None,
+        "left_out": list(result.left_out),
+        "points": [
+            {"fluence_uj_cm2": float(f), "signal_counts": float(y), "standard_error_counts": float(e)} for f, y, e in points
+        ],
+    }
 
 
 def reduce_sweep(
@@ -212,7 +204,7 @@ def reduce_sweep(
     ------
     ConfigError  the sequence in the file is no fluence sweep
     """
-    parameters, dark = parameters_of(run), run.dark
+    parameters, dark = parameters_of(run, FluenceSweep), run.dark
     fluence = fluence_record(run, bench, _chosen(run, parameters) if parameters.chooses_fluence else None)
     if dark is None:
         return SweepRecord(run, parameters, None, "the dark frames are not taken", fluence)
@@ -229,7 +221,7 @@ def reduce_sweep(
         use &= ~np.isin(rows["cycle"], asked.strange)
         left_out = (*left_out, f"{len(asked.strange)} visits left out: the meter saw another fluence than was set")
     wavelength_nm, light = light_of(run, use, check)
-    faulted = (run.state if ending is None else ending) == ENDED_BY_FAULT
+    faulted = ended_by_fault(run, ending)
     try:
         result = reduced_sweep(wavelength_nm, light, rows[use], visits, asked, bench, left_out, parameters, faulted)
     except ValueError as error:
@@ -243,17 +235,6 @@ def _chosen(run: Run, parameters: FluenceSweep) -> dict[int, float]:
     known = cycle >= 0
     pairs = dict(zip(block[known].tolist(), cycle[known].tolist(), strict=True))
     return {number: visits[one].fluence_uj_cm2 for number, one in pairs.items()}
-
-
-def parameters_of(run: Run) -> FluenceSweep:
-    """Read the parameters that a run was made with.
-
-    Raises
-    ------
-    ConfigError  the sequence in the file is no fluence sweep
-    """
-    document = parse_document(run.header.sequence_toml, Path("sequence.toml"))
-    return cast(FluenceSweep, parse_sequence(document, {FluenceSweep.name: FluenceSweep}).parameters)
 
 
 def light_of(run: Run, use: NDArray[np.bool_], check: Callable[[], None]) -> tuple[Floats, Floats]:
@@ -355,7 +336,3 @@ def reduced_sweep(
         left_out,
         faulted,
     )
-
-
-def _plain(value: Value) -> dict[str, Any]:
-    return {"value": value.value, "ci95": None if value.ci95 is None else list(value.ci95), "unit": value.unit}

@@ -1,15 +1,14 @@
 """What a switching run (or a live view) brings to a report: verdicts on the paper's claims, values per cycle, its figure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rig.analysis.statistics import Value
 from rig.analysis.switching import SwitchingResult, Verdict
 from rig.measurements.reference_light import ReferenceLight
 from rig.measurements.stability import Stability, percent_of
 from rig.measurements.switching_record import SwitchingRecord
-from rig.report.findings import Cell, Drawing, Mark, ResultTable, Tone
-from rig.report.summary import value_text
+from rig.report.findings import Cell, Drawing, Findings, Mark, ResultTable, Tone
+from rig.report.summary import interval_text, value_text
 
 CYCLES_SHOWN = 100
 PER_CYCLE = (
@@ -39,72 +38,59 @@ ENDED_BY_CONTRAST = (
 _TONES: dict[bool | None, Tone] = {True: "good", False: "bad", None: "open"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SwitchingFindings:
-    """`rig.report.findings.Findings` of a record; everything is from its file."""
+def switching_findings(record: SwitchingRecord) -> Findings:
+    """Say what a record brings to a report; everything is from its file."""
+    result, tables = record.result, list[ResultTable]()
+    if result is not None:
+        tables += [_values(result), _verdicts(record.verdicts), _cycles(result)]
+    if record.stability is not None:
+        tables.append(_losses(record.stability))
+    if record.reference:
+        tables.append(_reference(record.reference))
+    if result is None:
+        return Findings(f"No results: {record.reason}.", tables)
+    drawing = Drawing("switching", CAPTION, record.figure)
+    return Findings(_sentence(record, result), tables, (drawing,), _methods(record, result))
 
-    record: SwitchingRecord
 
-    @property
-    def sentence(self) -> str:
-        """Say whether the run switched, and why or why not."""
-        result = self.record.result
-        if result is None:
-            return f"No results: {self.record.reason}."
-        cycles = len(result.per_cycle)
-        verdict = f"{'Switched' if result.switched else 'Not switched'}, {cycles} cycle{'' if cycles == 1 else 's'}"
-        return " ".join([f"{verdict}: {result.reason}.", *(f"{note[:1].upper()}{note[1:]}." for note in self.record.notes)])
+def _sentence(record: SwitchingRecord, result: SwitchingResult) -> str:
+    cycles = len(result.per_cycle)
+    verdict = f"{'Switched' if result.switched else 'Not switched'}, {cycles} cycle{'' if cycles == 1 else 's'}"
+    return " ".join([f"{verdict}: {result.reason}.", *(f"{note[:1].upper()}{note[1:]}." for note in record.notes)])
 
-    @property
-    def tables(self) -> Sequence[ResultTable]:
-        """Get values, verdicts and cycles; nothing without a result."""
-        result = self.record.result
-        found = () if result is None else (_values(result), self._verdicts(), _cycles(result))
-        reference = (_reference(self.record.reference),) if self.record.reference else ()
-        losses = () if self.record.stability is None else (_losses(self.record.stability),)
-        return (*found, *losses, *reference)
 
-    @property
-    def drawings(self) -> Sequence[Drawing]:
-        """Get the figure after the paper's Figure 2a-c."""
-        return () if self.record.result is None else (Drawing("switching", CAPTION, self.record.figure),)
+def _methods(record: SwitchingRecord, result: SwitchingResult) -> str:
+    if record.means is None or not record.means.frames.sum(axis=0).all():
+        return f"The two states could not be compared: {result.reason}."
+    said = ["Mean spectra of both states were formed over all used frames."]
+    band, width, line, narrow = result.off_peak_nm, result.off_fwhm_nm, result.on_peak_nm, result.on_fwhm_nm
+    if band.value is not None:
+        said.append(f"Without voltage the emission was centred at {value_text(band)} with a FWHM of {value_text(width)}.")
+    if line.value is not None:
+        said.append(f"With voltage a line stood at {value_text(line)} with a FWHM of {value_text(narrow)}.")
+    else:
+        said.append("With voltage no narrow line was found.")
+    ratios = (("535 ± 1 nm", result.contrast_535), ("520 ± 1 nm", result.ratio_520))
+    known = [f"{value_text(value)} at {where}" for where, value in ratios if value.value is not None]
+    if known:
+        said.append(f"The ratio of the light with and without voltage was {' and '.join(known)}.")
+    if record.reference:
+        frames = sum(one.frames for one in record.reference)
+        said.append(f"{frames} frames with the pump blocked were compared with the dark frames and used for nothing else.")
+    if record.precision is not None:
+        said.append(f"The run was to end {ENDED_BY_CONTRAST.format(record.precision.wanted_percent)}")
+    said.append("Uncertainties after ± of these values are half the 95 % interval, from batch means.")
+    return " ".join(said)
 
-    @property
-    def methods(self) -> str:
-        """Say how the spectra of both states were compared, and the result."""
-        result = self.record.result
-        if result is None:
-            return ""
-        if self.record.means is None or not self.record.means.frames.sum(axis=0).all():
-            return f"The two states could not be compared: {result.reason}."
-        said = ["Mean spectra of both states were formed over all used frames."]
-        band, width, line, narrow = result.off_peak_nm, result.off_fwhm_nm, result.on_peak_nm, result.on_fwhm_nm
-        if band.value is not None:
-            said.append(f"Without voltage the emission was centred at {value_text(band)} with a FWHM of {value_text(width)}.")
-        if line.value is not None:
-            said.append(f"With voltage a line stood at {value_text(line)} with a FWHM of {value_text(narrow)}.")
-        else:
-            said.append("With voltage no narrow line was found.")
-        ratios = (("535 ± 1 nm", result.contrast_535), ("520 ± 1 nm", result.ratio_520))
-        known = [f"{value_text(value)} at {where}" for where, value in ratios if value.value is not None]
-        if known:
-            said.append(f"The ratio of the light with and without voltage was {' and '.join(known)}.")
-        if self.record.reference:
-            frames = sum(one.frames for one in self.record.reference)
-            said.append(f"{frames} frames with the pump blocked were compared with the dark frames and used for nothing else.")
-        if self.record.precision is not None:
-            said.append(f"The run was to end {ENDED_BY_CONTRAST.format(self.record.precision.wanted_percent)}")
-        said.append("Uncertainties after ± of these values are half the 95 % interval, from batch means.")
-        return " ".join(said)
 
-    def _verdicts(self) -> ResultTable:
-        rows = tuple(
-            (one.claim, one.quantity, value_text(Value(one.value, one.ci95, one.unit)), one.paper, one.rule, _mark(one))
-            for one in self.record.verdicts
-        )
-        columns = ("claim", "quantity", "this run", "paper", "rule", "verdict")
-        note = "Paper: Qin et al., Nano Lett. 2021, 21, 7831. Tolerances are this program's. " + INTERVALS
-        return ResultTable("The paper's claims", columns, rows, note)
+def _verdicts(verdicts: Sequence[Verdict]) -> ResultTable:
+    rows = tuple(
+        (one.claim, one.quantity, value_text(Value(one.value, one.ci95, one.unit)), one.paper, one.rule, _mark(one))
+        for one in verdicts
+    )
+    columns = ("claim", "quantity", "this run", "paper", "rule", "verdict")
+    note = "Paper: Qin et al., Nano Lett. 2021, 21, 7831. Tolerances are this program's. " + INTERVALS
+    return ResultTable("The paper's claims", columns, rows, note)
 
 
 def _mark(verdict: Verdict) -> Mark:
@@ -114,12 +100,8 @@ def _mark(verdict: Verdict) -> Mark:
 
 
 def _values(result: SwitchingResult) -> ResultTable:
-    rows = tuple((name, value_text(getattr(result, field)), _interval(getattr(result, field))) for name, field in VALUES)
+    rows = tuple((name, value_text(getattr(result, field)), interval_text(getattr(result, field), 6)) for name, field in VALUES)
     return ResultTable("Values of the whole run", ("quantity", "value", "95 % interval"), rows, INTERVALS)
-
-
-def _interval(value: Value) -> str:
-    return "-" if value.ci95 is None else f"{value.ci95[0]:.6g} to {value.ci95[1]:.6g}{f' {value.unit}' if value.unit else ''}"
 
 
 def _cycles(result: SwitchingResult) -> ResultTable:

@@ -1,27 +1,22 @@
 """What a switching run's file says: results, the paper's claims, the figure. Works on finished, running and killed files."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rig.analysis.correction import MeanSpectra, mean_spectra
 from rig.analysis.switching import SwitchingResult, Verdict, acceptance, reduce_switching
-from rig.bench import Bench, parse_bench
-from rig.config_file import parse_document
+from rig.bench import Bench
 from rig.fluence_record import FluenceRecord, fluence_record
-from rig.measurements.fluence_sweep import FluenceSweep
-from rig.measurements.live_view import REASON, LiveView
+from rig.measurements import run_parameters
 from rig.measurements.on_off import OnOff
 from rig.measurements.reference_light import ReferenceLight, reference_light
 from rig.measurements.stability import Precision, Stability, precision_of, stability_of
-from rig.measurements.threshold_map import ThresholdMap
 from rig.reduction import chunks, usable
 from rig.report.summary import results_json
-from rig.runfile import Flag, Results, Run, open_run
-from rig.sequence import parse_sequence
+from rig.runfile import Flag, Results, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,12 +139,6 @@ def without_result(reason: str) -> dict[str, Any]:
 def reduce_switching_run(run: Run, bench: Bench) -> SwitchingRecord:
     """Reduce a run file; the spectrograph's line width and the energy meter's scale are those of the bench."""
     dark, fluence = run.dark, fluence_record(run, bench)
-    if run.header.measurement == LiveView.name:
-        return SwitchingRecord(run, None, None, REASON, fluence)
-    if run.header.measurement == FluenceSweep.name:
-        return SwitchingRecord(run, None, None, "a fluence sweep does not switch", fluence)
-    if run.header.measurement == ThresholdMap.name:
-        return SwitchingRecord(run, None, None, "a map of thresholds does not switch", fluence)
     if dark is None:
         return SwitchingRecord(run, None, None, "the run ended before its dark frames were taken", fluence)
     rows = run.frames()
@@ -178,28 +167,13 @@ def reduce_switching_run(run: Run, bench: Bench) -> SwitchingRecord:
 
 
 def parameters_of(run: Run) -> OnOff | None:
-    """Read the parameters that a run was made with; None when it is no switching run.
+    """Read the parameters that a run was made with; None when it is one of a notebook's own, whose rules are not known here.
 
     Raises
     ------
     ConfigError  they cannot be understood
     """
-    if run.header.measurement != OnOff.name:
-        return None
-    document = parse_document(run.header.sequence_toml, Path("sequence.toml"))
-    return cast(OnOff, parse_sequence(document, {OnOff.name: OnOff}).parameters)
-
-
-def record_of(path: Path) -> SwitchingRecord:
-    """Open and reduce the file of a switching run; those of all measurements: rig.measurements.catalogue.
-
-    Raises
-    ------
-    RecordError  the file cannot be read, or is no run of this program
-    """
-    run = open_run(path)
-    bench = parse_bench(parse_document(run.header.bench_toml, path))
-    return reduce_switching_run(run, bench)
+    return run_parameters.parameters_of(run, OnOff) if run.header.measurement == OnOff.name else None
 
 
 def _time_s(rows: NDArray[np.void]) -> NDArray[np.float64]:

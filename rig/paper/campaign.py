@@ -1,20 +1,15 @@
-"""Which runs measure the paper's claims, and on which device; what a folder of such runs holds."""
+"""Which runs measure the paper's claims, and on which device."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from drivers.errors import RigError
 from rig.config_file import ConfigModel
-from rig.measurements.catalogue import Record, record_of
 from rig.measurements.control import Control
 from rig.measurements.iv import Iv
 from rig.measurements.on_off import OnOff
 from rig.measurements.pl_vs_voltage import PlVsVoltage
 from rig.measurements.response import Response
 from rig.measurements.threshold_map import ThresholdMap
-from rig.runfile import open_run
 from rig.sequence import Sequence
 
 Device = Literal["film", "control"]
@@ -54,46 +49,17 @@ def steps(device: Device) -> tuple[Step, ...]:
     return tuple(step for step in STEPS if step.device == device)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Collected:
-    """The runs of a campaign that are in a folder.
-
-    records   by measurement; of several runs the last one that has a result, or else the last
-    troubles  run files that cannot be used, and why
-    """
-
-    records: Mapping[str, Record]
-    troubles: tuple[str, ...]
-
-    @property
-    def simulated(self) -> bool:
-        """Get whether any of the runs is simulated."""
-        return any(record.run.header.simulated for record in self.records.values())
+def measurements() -> tuple[str, ...]:
+    """List the measurements of the campaign, in order."""
+    return tuple(step.measurement for step in STEPS)
 
 
-def collect(folder: Path) -> Collected:
-    """Read the runs in a folder.
-
-    Raises
-    ------
-    RecordError  never for a single file: it is told among the troubles
-    """
-    records: dict[str, Record] = {}
-    troubles: list[str] = []
-    wanted = {step.measurement for step in STEPS}
-    for path in _in_order(folder):
-        try:
-            if open_run(path).header.measurement not in wanted:
-                continue
-            record = record_of(path)
-        except (RigError, ValueError, IndexError) as error:
-            troubles.append(f"{path.name}: {error.what if isinstance(error, RigError) else error}")
-            continue
-        name = record.run.header.measurement
-        if name not in records or record.result is not None or records[name].result is None:
-            records[name] = record
-    return Collected(records, tuple(troubles))
+def control_name(sample: str) -> str:
+    """Name the control device that belongs to a film, as runs on it have it for their sample."""
+    return f"{sample}, control"
 
 
-def _in_order(folder: Path) -> Iterator[Path]:
-    yield from sorted(folder.glob("*.h5"))
+def device_of(measurement: str) -> Device:
+    """Tell which device a measurement of the campaign is made on; the film, for others."""
+    devices: dict[str, Device] = {step.measurement: step.device for step in STEPS}
+    return devices.get(measurement, "film")

@@ -1,10 +1,13 @@
 """What a response run says of the claims: square-wave bias under weak light (C14, C56 to C60)."""
 
+from rig.analysis.statistics import Value
 from rig.analysis.step_response import EdgeResponse
 from rig.measurements.response_record import ResponseRecord, duration_words
 from rig.paper.claim import Judged, Rule, absent, judge
 from rig.paper.of_weak_light import EARLY, LATE
 
+VOLTAGE_V, HOLD_S = 20.0, 30.0  # what the claims are about
+ABOUT_20_V = ("C14", "C58", "C59", "C60")
 CLAIMS = ("C56", "C57", "C58", "C59", "C60")
 PERIOD_S = 2.0  # 0.5 Hz
 FAST_S = 0.1
@@ -50,7 +53,18 @@ def of_response(record: ResponseRecord) -> list[Judged]:
         judge("C60", f"fast / (fast + slow), {name}", slow.fast_fraction, FAST_PART, note=slow.reason, run=run)
         for name, slow in (("ON", result.hold.slow_on), ("OFF", result.hold.slow_off))
     ]
-    return made
+    return [_at_its_conditions(one, record) for one in made]
+
+
+def _at_its_conditions(one: Judged, record: ResponseRecord) -> Judged:
+    """Take a verdict back where the run was about something else than the claim."""
+    asked = record.parameters
+    why = ""
+    if one.claim in ABOUT_20_V and asked.voltage_on_v != VOLTAGE_V:
+        why = f"the run switched to {asked.voltage_on_v:g} V, the claim is about {VOLTAGE_V:g} V"
+    elif one.claim in ("C59", "C60") and not asked.hold_s >= HOLD_S:
+        why = f"the hold was {asked.hold_s:g} s long, the claim asks for {HOLD_S:g} s"
+    return absent(one.claim, one.quantity, one.rule, why, one.run) if why and one.passed is not None else one
 
 
 def _fast(name: str, edge: EdgeResponse, run: str) -> Judged:
@@ -60,4 +74,8 @@ def _fast(name: str, edge: EdgeResponse, run: str) -> Judged:
         return absent("C58", quantity, rule, edge.reason, run)
     others = f"to 1 - 1/e {duration_words(edge.efold)}, to 95 % {duration_words(edge.settle)}"
     bound = "" if edge.rise.time_s.value is not None else f"{duration_words(edge.rise)}: not longer than a frame; "
-    return Judged("C58", quantity, edge.rise.time_s, rule, upper_s < FAST_S, f"{bound}{others}", run)
+    if bound:
+        return Judged(
+            "C58", f"{quantity}, upper bound", Value(upper_s, None, "s"), rule, upper_s < FAST_S, f"{bound}{others}", run
+        )
+    return Judged("C58", quantity, edge.rise.time_s, rule, upper_s < FAST_S, f"{edge.edges} edges; {others}", run)

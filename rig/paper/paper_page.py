@@ -1,24 +1,30 @@
 """The page of a campaign: the table of claims, the figures, the runs it was made from. One HTML file that loads nothing."""
 
 import base64
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element
 
-from rig.paper.campaign import Collected
+from rig.paper.assumed import entered, of_simulated_films
 from rig.paper.claim import Judged
 from rig.paper.claims import CLAIMS
+from rig.paper.collected import Collected, state_of
 from rig.report.element import Content, document, element, foreign, pairs, table
 from rig.report.page import POLICY, Picture
 from rig.report.page_style import STYLE
 from rig.report.summary import value_text
+from rig.runfile import RunHeader
 
 SECTIONS = {
     "A": "A. Device, scenario, protocol",
     "B": "B. Figure 2: switching of amplified emission",
     "D": "D. Figure 4: weak-pump light, controls",
 }
+PROGRAMS = ("ito-rig", "git", "python", "numpy", "scipy")
 TONES = {"pass": "good", "fail": "bad", "not measured": "open"}
-COLUMNS = ("claim", "paper", "quantity", "this run", "rule", "verdict", "note")
+COLUMNS = ("claim", "paper", "quantity", "this run", "rule", "verdict", "run", "note")
+RUN_COLUMNS = ("measurement", "file", "began", "ended", "sample", "device", "bench", "program")
 SOURCE = "Qin et al., Nano Lett. 2021, 21, 7831-7838"
 NOTE = (
     "Numbers after ± are half the 95 % interval. Where the paper gives no number, the rule is ours and the note says so. "
@@ -32,16 +38,16 @@ def paper_page(judged: Sequence[Judged], found: Collected, pictures: Sequence[Pi
     badge: list[Content] = [element("span", "SIMULATED", class_="simulated"), " "] if found.simulated else []
     body = [
         element("h1", *badge, title),
-        element("p", f"Claims of {SOURCE}, sections A, B and D.", class_="soft"),
+        element("p", f"Claims of {SOURCE}: device and protocol (A), Figure 2 (B), Figure 4 (D).", class_="soft"),
     ]
     if found.simulated:
         body.append(element("p", "No real instrument took part. Every number below is SIMULATED.", class_="notice"))
     body += [element("p", summary(judged)), *(element("p", foreign(why), class_="notice") for why in found.troubles)]
     for section, heading in SECTIONS.items():
         ids = {claim.id for claim in CLAIMS if claim.section == section}
-        body += [element("h2", heading), _table([one for one in judged if one.claim in ids])]
+        body += [element("h2", heading), _table([one for one in judged if one.claim in ids], found)]
     body += [element("p", NOTE, class_="soft"), element("h2", "Figures"), *_figures(pictures, undrawn, found)]
-    body += [element("h2", "Runs"), _runs(found)]
+    body += [element("h2", "Assumed"), *_assumed(found), element("h2", "Runs"), *_runs(found)]
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -63,13 +69,16 @@ def summary(judged: Sequence[Judged]) -> str:
     counts = {word: sum(outcome == word for outcome in outcomes.values()) for word in TONES}
     failing = [claim for claim, outcome in outcomes.items() if outcome == "fail"]
     named = f" ({', '.join(failing)})" if failing else ""
+    parts = [one.claim for one in judged if one.outcome == "not measured" and outcomes[one.claim] == "pass"]
+    in_part = f" ({len(set(parts))} of them in part only: {', '.join(dict.fromkeys(parts))})" if parts else ""
     return (
-        f"Of {len(outcomes)} claims {counts['pass']} pass, {counts['fail']} fail{named}, "
-        f"{counts['not measured']} are not measured on this bench."
+        f"Of {len(outcomes)} claims {counts['pass']} pass{in_part}, {counts['fail']} fail{named}, "
+        f"{counts['not measured']} are not measured."
     )
 
 
-def _table(judged: Sequence[Judged]) -> Element:
+def _table(judged: Sequence[Judged], found: Collected) -> Element:
+    measurements = {record.run.path.name: name for name, record in found.records.items()}
     claims = {claim.id: claim for claim in CLAIMS}
     rows: list[tuple[Content, ...]] = []
     previous = ""
@@ -84,6 +93,7 @@ def _table(judged: Sequence[Judged]) -> Element:
                 value_text(one.value),
                 one.rule,
                 element("span", one.outcome, class_=TONES[one.outcome]),
+                measurements.get(one.run, ""),
                 foreign(one.note),
             )
         )
@@ -99,12 +109,40 @@ def _figures(pictures: Sequence[Picture], undrawn: Sequence[str], found: Collect
     return made + [element("p", foreign(why), class_="notice") for why in undrawn]
 
 
-def _runs(found: Collected) -> Element:
+def _assumed(found: Collected) -> list[Element]:
+    made = [element("p", "Entered in the bench file, not measured by these runs:"), pairs(_isolated(entered(found.records)))]
+    films = of_simulated_films(found.records)
+    if films:
+        made.append(element("details", element("summary", "What the SIMULATED films are made with"), pairs(_isolated(films))))
+    return made if found.records else [element("p", "nothing: there are no runs")]
+
+
+def _isolated(rows: Iterable[tuple[str, str]]) -> list[tuple[str, Content]]:
+    return [(name, foreign(words)) for name, words in rows]
+
+
+def _runs(found: Collected) -> list[Element]:
     if not found.records:
-        return element("p", "none")
-    rows: list[tuple[str, Content]] = []
+        return [element("p", "none")]
+    rows: list[tuple[Content, ...]] = []
     for name, record in found.records.items():
         header = record.run.header
-        words = f"{record.run.path.name}, sample {header.sample}, {header.device or 'real device'}, {header.wall_start_label}"
-        rows.append((name, foreign(words)))
-    return pairs(rows)
+        device = f"{header.device or 'real'}{f', seed {header.seed}' if header.seed is not None else ''}"
+        bench = _digits(header.bench_toml)
+        words = (record.run.path.name, header.wall_start_label, state_of(record), header.sample, device, bench)
+        rows.append((name, *map(foreign, words), foreign(_program(header))))
+    made = [table(RUN_COLUMNS, rows, "Bench: the first digits of the SHA-256 of the bench file, whose text is below.")]
+    if found.passed_over:
+        made.append(element("p", "Not judged, as another run speaks for the measurement:"))
+        made.append(element("ul", *(element("li", foreign(one)) for one in found.passed_over)))
+    texts = dict.fromkeys(record.run.header.bench_toml for record in found.records.values())
+    return made + [element("details", element("summary", f"Bench {_digits(one)}"), element("pre", one)) for one in texts]
+
+
+def _digits(bench_toml: str) -> str:
+    return hashlib.sha256(bench_toml.encode()).hexdigest()[:12]
+
+
+def _program(header: RunHeader) -> str:
+    versions = json.loads(header.versions_json or "{}")
+    return ", ".join(f"{name} {versions[name]}" for name in PROGRAMS if versions.get(name)) or "not recorded"

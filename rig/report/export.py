@@ -44,7 +44,7 @@ def write_csv(run: Run, means: MeanSpectra | None, folder: Path) -> list[Path]:
     columns: dict[str, Sequence[object]] = {name: rows[name].tolist() for name in TRACE_COLUMNS if name != "time_s"}
     columns["time_s"] = ((t_us - t_us[0]) * 1e-6).tolist() if len(t_us) else []
     columns["state"] = [STATES.get(state, "") for state in rows["state"].tolist()]
-    note = f"# {'SIMULATED ' if run.header.simulated else ''}{run.header.run_id}"
+    note = f"# {run.header.shown_id}"
     bits = ", ".join(f"{flag.value} {(flag.name or '').lower().replace('_', ' ')}" for flag in Flag)
     stem = run.path.stem
     traces = zip(*(columns[name] for name in TRACE_COLUMNS), strict=True)

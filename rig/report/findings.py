@@ -1,8 +1,8 @@
-"""What a measurement brings to a report: one Protocol, and the plain values that it is made of."""
+"""What a measurement brings to a report: the plain values that it is made of."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,35 +45,17 @@ class Drawing:
     draw: "Callable[[], Figure]"
 
 
-class Findings(Protocol):
-    """What a measurement found in a run; everything comes from the run file."""
-
-    @property
-    def sentence(self) -> str:
-        """Say in one sentence what came out, or why nothing did."""
-        ...
-
-    @property
-    def tables(self) -> Sequence[ResultTable]:
-        """Get the results, with intervals."""
-        ...
-
-    @property
-    def drawings(self) -> Sequence[Drawing]:
-        """Get the figures that belong to this measurement; none where there is nothing to draw."""
-        ...
-
-    @property
-    def methods(self) -> str:
-        """Say in the past tense how the results were made and what they are; "" without results."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class NoFindings:
-    """Findings of a run that cannot be reduced."""
+class Findings:
+    """What a measurement found in a run; everything comes from the run file.
+
+    sentence  what came out, or why nothing did
+    tables    the results, with intervals
+    drawings  the figures that belong to this measurement; none where there is nothing to draw
+    methods   how the results were made and what they are, in the past tense; "" without results
+    """
 
     sentence: str
-    tables: tuple[ResultTable, ...] = ()
-    drawings: tuple[Drawing, ...] = ()
+    tables: Sequence[ResultTable] = ()
+    drawings: Sequence[Drawing] = ()
     methods: str = ""

@@ -2,13 +2,17 @@
 
 from rig.bench import OPEN_POSITION, Bench
 from rig.compiler import Compiled, Plan
+from rig.frame_pattern import FIRED
 
 DAY_S = 86_400
+LIGHT_WORDS = {"cw": "continuous light", "none": "none: dark frames", "blocked": "pump blocked"}
 
 
 def fluence_text(what: Plan, bench: Bench, now_label: str) -> str:
     """Say which fluences a plan asks for and what sets them."""
-    asked = sorted({one.block.fluence_uj_cm2 for one in what.blocks})
+    asked = sorted({one.block.fluence_uj_cm2 for one in what.blocks if one.block.exposure.light in FIRED})
+    if not asked:
+        return "no pulse is fired"
     values = ", ".join(f"{value:g}" for value in asked[:5]) + (f" ... {asked[-1]:g}" if len(asked) > 5 else "")
     calibration = bench.calibration()
     if calibration is not None:
@@ -19,6 +23,26 @@ def fluence_text(what: Plan, bench: Bench, now_label: str) -> str:
         source = "pump as entered by hand" if bench.attenuator is None else "attenuator, zero and extinction entered by hand"
     meter = "no energy meter" if bench.energy_meter is None else "measured during the run"
     return f"{values} uJ/cm2; {source}{_filter_text(what.blocks[0])}; {meter}"
+
+
+def light_text(what: Plan) -> str:
+    """Say under which light the frames of a plan are taken, and how long they are."""
+    words: dict[str, None] = {}
+    for one in what.blocks:
+        pattern, light = one.timeline.pattern, one.block.exposure.light
+        length = f"frames of {pattern.period_ns * 1e-9:g} s, exposed {(pattern.close_ns - pattern.open_ns) * 1e-6:.4g} ms"
+        if light != "pulses":
+            said = f"{LIGHT_WORDS[light]}; {length}"
+        else:
+            said = "one pulse in each frame" if pattern.pulses == 1 else f"{pattern.pulses} pulses in each frame; {length}"
+        words[said] = None
+    return "; ".join(words)
+
+
+def pulses_fired(what: Plan) -> int:
+    """Count the pulses of a plan, those of lead-ins and closing bursts and those that are kept from the film included."""
+    blocks = [one for one in what.blocks if one.block.exposure.light in FIRED]
+    return sum(one.timeline.shots * one.timeline.pattern.triggers for one in blocks)
 
 
 def _filter_text(one: Compiled) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 from replayed_run import ReplayedRun
+from short_runs import SHORT as SHORT_RUNS
 from watched_feed import Clock, Watched
 
 from gui.run_feed import RunFeed
@@ -23,6 +24,13 @@ def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of 800 shots, two cycles of OFF and ON; do not change it, copy it."""
     folder = tmp_path_factory.mktemp("runs")
     return Session(out=folder, seed=1).run(SHORT).path
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A finished run of each of short_runs; do not change them, copy them."""
+    folder = tmp_path_factory.mktemp("others")
+    return {name: Session(out=folder, seed=3).run(parameters).path for name, parameters in SHORT_RUNS.items()}
 
 
 @pytest.fixture

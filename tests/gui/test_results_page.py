@@ -22,7 +22,7 @@ from gui.switching_view import SwitchingView, half_maximum, interval
 from rig import OnOff, Session
 from rig.analysis.switching import Verdict
 from rig.control import Begun
-from rig.measurements.switching_record import record_of
+from rig.measurements.catalogue import record_of
 from rig.runfile import RunFile, open_run
 
 CLAIM = Verdict("C19", "ON peak", "535 nm", 535.4, (535.3, 535.5), "nm", "535 ± 1 nm", True)

@@ -6,7 +6,7 @@ import pytest
 from gui.run_compare import BINS, compare, difference, envelopes, text_difference
 from rig import OnOff, Session
 from rig.analysis.statistics import Value
-from rig.measurements.switching_record import record_of
+from rig.measurements.catalogue import record_of
 from rig.runfile import Flag, RunFile, open_run
 
 

@@ -10,7 +10,8 @@ from watched_feed import Clock, Watched, opened, shown
 from drivers.errors import RecordError
 from gui.run_feed import RunFeed
 from rig import OnOff, Session
-from rig.measurements.switching_record import SwitchingRecord, record_of
+from rig.measurements.catalogue import record_of
+from rig.measurements.switching_record import SwitchingRecord
 from rig.reduction import BANDS
 from rig.run_state import Progress
 from rig.runfile import Flag, Run, open_run

@@ -21,7 +21,7 @@ from gui.run_words import RunFacts, run_words
 from rig.analysis.bands import band_slice, band_trace
 from rig.analysis.correction import DarkStatistics
 from rig.control import Begun, EngineStatus, RunProgress
-from rig.measurements.switching_record import record_of
+from rig.measurements.catalogue import record_of
 from rig.report.summary import value_text
 from rig.runfile import Flag, open_run
 from tests.gui.replayed_run import ReplayedRun

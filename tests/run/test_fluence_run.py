@@ -14,8 +14,8 @@ from drivers.roles import EnergyReading
 from rig import cli
 from rig.bench import Bench, read_bench
 from rig.fluence_calibration import fluence_at, write_calibration
+from rig.measurements.catalogue import record_of
 from rig.measurements.on_off import OnOff
-from rig.measurements.switching_record import record_of
 from rig.runfile import open_run
 from rig.runner import FinishReason, StopRequest
 from rig.sequence import Sequence

@@ -10,7 +10,6 @@ from bench_truth import truth_of, wrong_frames
 from desk import Desk
 from other_benches import at_rate, other_bench
 
-from rig.measurements import switching_record
 from rig.measurements.catalogue import record_of
 from rig.measurements.fluence_sweep import FluenceSweep
 from rig.measurements.sweep_record import reduce_sweep
@@ -74,12 +73,6 @@ def test_the_file_alone_says_the_same(tmp_path: Path) -> None:
     assert json.loads(json.dumps(said, allow_nan=False)) == said
     assert np.array_equal(open_run(result.path).result_arrays["sweep_signal"], result.results.curve.signal)
     assert record_of(result.path).figure().axes[0].get_title().count("threshold") == 1
-
-
-def test_a_switching_reduction_of_a_sweep_claims_nothing(tmp_path: Path) -> None:
-    _, result = sweep(tmp_path, **AT_20_V)
-    record = switching_record.record_of(result.path)
-    assert (record.result, record.reason) == (None, "a fluence sweep does not switch")
 
 
 def test_both_ways_of_a_steady_film_agree(tmp_path: Path) -> None:

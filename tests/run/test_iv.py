@@ -11,7 +11,7 @@ from test_other_sources import bench_with
 from rig import cli
 from rig.measurements.catalogue import record_of
 from rig.measurements.iv import Iv
-from rig.measurements.iv_findings import IvFindings
+from rig.measurements.iv_findings import iv_findings
 from rig.run_state import FinishReason, StopRequest
 from rig.runfile import open_run
 from rig.session import Session
@@ -104,7 +104,7 @@ def test_the_file_alone_says_the_same(whole: tuple[Session, Any], capsys: pytest
     assert said["contact"]["condition"] == "sound"
     assert said["exponent"]["value"] == result.results.exponent.value
     assert len(open_run(result.path).result_arrays["iv_current"]) == 10
-    findings = IvFindings(record)
+    findings = iv_findings(record)
     assert [len(table.rows) for table in findings.tables] == [3, 8, 10]
     assert len(findings.drawings[0].draw().axes) == 2
     assert cli.main(["show", str(result.path)]) == 0

@@ -9,8 +9,8 @@ from bench_truth import truth_of, wrong_frames
 from other_benches import other_bench
 
 from drivers.errors import CompileError
+from rig.measurements.catalogue import record_of
 from rig.measurements.live_view import REASON, LiveView
-from rig.measurements.switching_record import record_of
 from rig.run_state import FinishReason, Progress, StopRequest
 from rig.runfile import open_run
 from rig.sequence import Sequence

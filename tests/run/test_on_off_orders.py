@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from bench_truth import DARK_UJ_CM2, shifted, truth_of, wrong_frames
 
+from rig.measurements.catalogue import record_of
 from rig.measurements.on_off import OnOff
 from rig.measurements.reference_light import reference_light
-from rig.measurements.switching_findings import SwitchingFindings
-from rig.measurements.switching_record import SwitchingRecord, record_of
+from rig.measurements.switching_findings import switching_findings
+from rig.measurements.switching_record import SwitchingRecord
 from rig.reduction import usable
 from rig.run_state import FinishReason, StopRequest
 from rig.runfile import Flag, open_run
@@ -104,9 +105,9 @@ def test_reference_frames_of_a_dark_room_are_as_dark_as_the_dark_frames(runs: Ca
     _, result, record = runs("stepped", "abba")
     assert [(one.when, one.frames, one.lit) for one in record.reference] == [("beginning", 200, False), ("end", 200, False)]
     assert record_of(result.path).as_json() == open_run(result.path).results == result.as_json()["results"]
-    tables = {table.title: table for table in SwitchingFindings(record).tables}
+    tables = {table.title: table for table in switching_findings(record).tables}
     assert len(tables["Stray light"].rows) == 4
-    assert "400 frames with the pump blocked" in SwitchingFindings(record).methods
+    assert "400 frames with the pump blocked" in switching_findings(record).methods
 
 
 def test_light_of_the_room_that_comes_on_during_the_run_is_told_with_its_size(tmp_path: Path) -> None:
@@ -196,9 +197,9 @@ def test_a_film_that_lasts_is_told_with_the_bound_of_its_loss(tmp_path: Path) ->
     assert 0.0 < bound < 0.2
     assert "not degraded by 20 % within 8 cycles" in stability.sentence
     assert result.as_json()["results"]["stability"]["loss_bound"] == bound
-    tables = {table.title: table for table in SwitchingFindings(record).tables}
+    tables = {table.title: table for table in switching_findings(record).tables}
     assert len(tables["Light lost"].rows) == 8
-    assert "Not degraded" in SwitchingFindings(record).sentence
+    assert "Not degraded" in switching_findings(record).sentence
 
 
 def test_a_run_that_is_stopped_before_enough_cycles_knows_nothing_of_degradation(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from other_benches import other_bench
 
 from rig import cli
 from rig.measurements.catalogue import record_of
-from rig.measurements.pl_findings import PlFindings
+from rig.measurements.pl_findings import pl_findings
 from rig.measurements.pl_vs_voltage import PlVsVoltage
 from rig.run_state import FinishReason, StopRequest
 from rig.runfile import Flag, open_run
@@ -108,7 +108,7 @@ def test_the_file_alone_says_the_same(whole: tuple[Session, Any]) -> None:
     assert said["relative_at_highest"]["value"] == pytest.approx(0.2, abs=0.02)
     assert said["lifetimes"].startswith("lifetimes are not measurable on this bench")
     assert np.array_equal(open_run(result.path).result_arrays["pl_voltage"], [0.0, 5.0, 10.0, 15.0, 20.0])
-    findings = PlFindings(record)
+    findings = pl_findings(record)
     assert [len(table.rows) for table in findings.tables] == [5, 10]
     assert "seed 7" in findings.methods
     [drawing] = findings.drawings
@@ -189,4 +189,4 @@ def test_a_device_that_breaks_down_gives_no_result_whatever_its_frames_say(tmp_p
     assert all(one["relative"]["value"] is None for one in said["levels"] or [])
     with pytest.raises(ValueError, match="ended by a fault"):
         again.figure()
-    assert not PlFindings(again).tables
+    assert not pl_findings(again).tables

@@ -11,7 +11,7 @@ from rig import cli
 from rig.analysis.step_response import Duration
 from rig.measurements import catalogue
 from rig.measurements.response import Response
-from rig.measurements.response_findings import ResponseFindings
+from rig.measurements.response_findings import response_findings
 from rig.measurements.response_record import reduce_response
 from rig.run_state import FinishReason, StopRequest
 from rig.runfile import open_run
@@ -132,7 +132,7 @@ def test_the_file_alone_says_the_same(whole: tuple[Session, Any], capsys: pytest
     assert json.loads(json.dumps(said, allow_nan=False)) == said == open_run(result.path).results
     assert said["off"]["10_90_s"]["value"] == pytest.approx(0.0639, rel=0.15)
     assert len(open_run(result.path).result_arrays["response_light"]) == result.outcome.ledger.assigned
-    findings = ResponseFindings(record)
+    findings = response_findings(record)
     assert [len(table.rows) for table in findings.tables] == [7, 9, 4]
     assert "continuous light" in findings.methods
     [drawing] = findings.drawings

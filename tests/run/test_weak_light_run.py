@@ -10,7 +10,7 @@ from other_benches import other_bench
 
 from drivers.errors import CompileError, InstrumentError
 from rig.measurements.on_off import OnOff
-from rig.report.findings import NoFindings
+from rig.report.findings import Findings
 from rig.report.methods_text import methods_text
 from rig.report.run_facts import read_facts
 from rig.run_state import FinishReason, Progress
@@ -139,7 +139,7 @@ def test_the_light_is_shut_out_of_blocks_that_do_not_ask_for_it(tmp_path: Path) 
 
 def test_a_report_says_under_which_light_and_how_long_each_frame_was(tmp_path: Path) -> None:
     _, result = switched(tmp_path, "stepped")
-    text = methods_text(read_facts(open_run(result.path)), NoFindings("a test"))
+    text = methods_text(read_facts(open_run(result.path)), Findings("a test"))
     assert "under weak continuous light at 405 nm" in text
     assert "one every 10 ms with an exposure of 9.54 ms" in text
     assert "laser pulse" not in text

@@ -46,7 +46,12 @@ def test_one_failed_rule_fails_its_claim() -> None:
     passed = Judged("C22", "contrast", value(10.0), "> 5", True)
     failed = Judged("C22", "correlation", value(-0.5), "< -0.95", False)
     other = absent("C54", "decay", "-", "no counter")
-    assert summary([passed, failed, other]) == ("Of 2 claims 0 pass, 1 fail (C22), 1 are not measured on this bench.")
+    assert summary([passed, failed, other]) == "Of 2 claims 0 pass, 1 fail (C22), 1 are not measured."
+
+
+def test_a_claim_of_which_a_part_was_not_measured_is_named() -> None:
+    passed, open_ = Judged("C62", "light", value(0.0), "within 2 %", True), absent("C62", "lifetime", "-", "no counter")
+    assert summary([passed, open_]) == "Of 1 claims 1 pass (1 of them in part only: C62), 0 fail, 0 are not measured."
 
 
 def test_every_claim_has_a_source_or_a_reason() -> None:

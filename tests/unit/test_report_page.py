@@ -20,7 +20,7 @@ from rig.fluence_calibration import FluenceCalibration, Point
 from rig.report.course_figure import course_figure
 from rig.report.deviations import Deviation, deviations
 from rig.report.element import document, element, printable
-from rig.report.findings import Drawing, Mark, NoFindings, ResultTable
+from rig.report.findings import Drawing, Findings, Mark, ResultTable
 from rig.report.methods_text import methods_text
 from rig.report.page import Picture, report_page
 from rig.report.picture_files import write_pictures
@@ -43,7 +43,7 @@ HOSTILE = (
     "<script>alert('x')</script> \"quoted\" & 'single' </style><img src=x onerror=y> "
     "$\\frac{ \u05e9\u05dc\u05d5\u05dd \u202eevil\x00"
 )
-NOTHING = NoFindings("No results: a test.")
+NOTHING = Findings("No results: a test.")
 
 
 class Page(HTMLParser):
@@ -166,7 +166,7 @@ def test_hostile_texts_of_a_run_stay_texts(tmp_path: Path) -> None:
     )
     facts = facts_of(tmp_path, header, events=(f"stopped: {HOSTILE}", SAFE))
     table = ResultTable(HOSTILE, (HOSTILE,), ((HOSTILE,), (Mark(HOSTILE, "bad"),)), HOSTILE)
-    findings = NoFindings(HOSTILE, (table,), (), HOSTILE)
+    findings = Findings(HOSTILE, (table,), (), HOSTILE)
     page = page_of(facts, findings, [Picture(b"png", HOSTILE, (HOSTILE,))])
     assert "script" not in page.tags
     assert page.elements.count(("style", {})) == 1
@@ -219,7 +219,7 @@ def test_texts_of_sequence_and_bench_are_inside_as_they_are(tmp_path: Path) -> N
 
 def test_results_are_shown_as_the_measurement_gives_them(tmp_path: Path) -> None:
     table = ResultTable("Claims", ("claim", "verdict"), (("C99", Mark("pass", "good")), ("C98", Mark("FAIL", "bad"))), "a note")
-    text = report_page(facts_of(tmp_path), NoFindings("It did.", (table,)), [])
+    text = report_page(facts_of(tmp_path), Findings("It did.", (table,)), [])
     assert '<span class="good">pass</span>' in text
     assert '<span class="bad">FAIL</span>' in text
     assert "a note" in text
@@ -345,7 +345,7 @@ def test_a_run_that_cannot_be_reduced_has_a_page_that_says_why(tmp_path: Path) -
 
 
 def test_the_paragraph_takes_its_numbers_from_the_file(tmp_path: Path) -> None:
-    text = methods_text(facts_of(tmp_path), NoFindings("", methods="The result was 42."))
+    text = methods_text(facts_of(tmp_path), Findings("", methods="The result was 42."))
     for said in ("1000 Hz", "400 nm", "10 shots OFF and 10 shots ON", "20.003 V at 20 V", "100 dark frames", "1 hot pixel"):
         assert said in text
     assert "which used 20 frames" in text
