@@ -4,7 +4,6 @@
 are measurements. All load on first use: `import rig` is free.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,19 +19,14 @@ if TYPE_CHECKING:
 __distribution__ = "ito-rig"
 __all__ = ["Control", "FluenceSweep", "Iv", "OnOff", "PlVsVoltage", "Response", "Session", "ThresholdMap"]
 
-_HOMES = {
-    "Control": "rig.measurements.control",
-    "FluenceSweep": "rig.measurements.fluence_sweep",
-    "Iv": "rig.measurements.iv",
-    "OnOff": "rig.measurements.on_off",
-    "PlVsVoltage": "rig.measurements.pl_vs_voltage",
-    "Response": "rig.measurements.response",
-    "Session": "rig.session",
-    "ThresholdMap": "rig.measurements.threshold_map",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name == "Session":
+        from rig.session import Session
+
+        return Session
+    if name in __all__:
+        from rig.measurements.catalogue import MEASUREMENTS
+
+        return next(kind for kind in MEASUREMENTS.values() if kind.__name__ == name)
     raise AttributeError(f"module 'rig' has no attribute {name!r}")

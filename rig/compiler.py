@@ -17,7 +17,7 @@ from drivers.roles import (
 from rig.bench import Bench, Cable
 from rig.bias_checks import check_bias, check_levels, duty
 from rig.config_file import Loc, Where, dotted
-from rig.frame_pattern import FIRED, SOURCE_GUARD_NS, check_exposure, frame_pattern
+from rig.frame_pattern import FIRED, SOURCE_GUARD_NS, check_exposure, dark_frames, frame_pattern
 from rig.pump_program import Filter, check_drift, check_fluence, filter_of, plate_deg, weakening
 from rig.sequence import Block, BlockMode, Light, Measurement, Mode
 from rig.timeline import (
@@ -423,6 +423,8 @@ def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Benc
     bursts = sum(len(one.timeline.bursts) for one in blocks)
     gap_s = BURST_GAP_S + (facts.shutter_s if bench.laser.runs_free else 0.0)
     limits = bench.voltage_source.limits
+    exposure_ns = blocks[0].programs.spectrometer.integration_time_ns
+    dark_s = dark_frames(exposure_ns) * exposure_ns * 1e-9
     planned = sum(stretch.shots for stretch in stretches)
     # a laser that never stops reaches the film while its shutter opens and closes, too
     idle_pulses = gap_s * bench.laser_trigger.rate_hz if bench.laser.runs_free else 0.0
@@ -430,7 +432,7 @@ def _priced(mode: BlockMode, why: str, blocks: tuple[Compiled, ...], bench: Benc
     capacity = shots + bursts * 64 + shots // 50
     price = Price(
         shots=shots,
-        duration_s=sum(one.timeline.duration_ns for one in blocks) * 1e-9 + bursts * gap_s,
+        duration_s=dark_s + sum(one.timeline.duration_ns for one in blocks) * 1e-9 + bursts * gap_s,
         file_bytes=capacity * frame_bytes(facts),
         dose_j_cm2=sum(
             (one.timeline.shots * one.timeline.pattern.pulses + len(one.timeline.bursts) * idle_pulses)

@@ -7,7 +7,13 @@ from rig.sequence import Exposure
 from rig.timeline import ShotPattern, shot_pattern
 
 FIRED = ("pulses", "blocked")  # light for which the laser is fired
+DARK_FRAMES, DARK_FRAMES_MIN, DARK_S = 100, 20, 60.0  # fewer of long exposures: as many as there is time for
 SOURCE_GUARD_NS = 40_000  # between the source's documented step time and the next window
+
+
+def dark_frames(integration_ns: int) -> int:
+    """Return how many frames the dark spectrum of a run is made of."""
+    return max(DARK_FRAMES_MIN, min(DARK_FRAMES, round(DARK_S * 1e9 / integration_ns)))
 
 
 def frame_pattern(exposure: Exposure, bench: Bench, *, readout_ns: int, source_step_ns: int | None) -> ShotPattern:

@@ -23,6 +23,7 @@ from rig.bench_watch import BenchWatch
 from rig.compiler import Compiled, Programs
 from rig.contact_check import ContactCheck
 from rig.energy_watch import EnergyWatch
+from rig.frame_pattern import dark_frames
 from rig.frames import BurstFrames, without_lit
 from rig.interlocks import Interlocks
 from rig.lifeline import Guarded, Unguarded
@@ -42,7 +43,6 @@ from rig.sequence import Block, BlockResult, State
 from rig.source_record import QUIET_S, Reading, compliance_error, demand_level, list_mismatch
 from rig.steps import Walk, one_by_one
 
-DARK_FRAMES, DARK_FRAMES_MIN, DARK_S = 100, 20, 60.0  # fewer of long exposures: as many as there is time for
 COLLECT_S, COLLECT_S_PER_POINT = 10.0, 0.02  # far more than a source takes to send its readings
 PAUSE_LOOK_S = 0.05
 
@@ -255,9 +255,8 @@ class Runner:
         spectrometer.load(ExposureProgram(integration_ns, "software"))
         spectrometer.arm()
         spectra: list[NDArray[np.uint16]] = []
-        wanted = max(DARK_FRAMES_MIN, min(DARK_FRAMES, round(DARK_S * 1e9 / integration_ns)))
         # one more than needed: the first frame after arming may be an old one
-        for _ in range(wanted + 1):
+        for _ in range(dark_frames(integration_ns) + 1):
             self.lifeline.check()
             if self.stop.requested:
                 return

@@ -312,37 +312,41 @@ class Session:
             opened.instruments.go_safe(error)
             opened.lifeline.release()
             raise
-        opened.lifeline.watch(runfile.path.with_suffix(GUARD_SUFFIX))
-        runner = Runner(
-            opened.instruments.roles(),
-            opened.clock,
-            MonotonicClock(),
-            runfile,
-            FrameReducer(info, self.bench.spectrometer.electrons_per_count),
-            planned_shots=what.planned_shots,
-            stop=stop,
-            observe=observe,
-            beam=beam,
-            energy=energy,
-            walk=opened.instruments.walk,
-            lifeline=opened.lifeline,
-            pause=pause,
-            watch=watch,
-            on_time_s=self.bench.voltage_source.limits.on_time_s,
-            contact=contact_check(opened.instruments, self.bench, what, opened.clock),
-        )
-        known = facts(self.bench)
-        outcome = runner.run(
-            measurement.blocks(rate_hz, what.mode),
-            lambda block: compile_block(block, what.mode, bench, known, sequence.where),
-            what.integration_ns,
-        )
         try:
-            self._lock_broken(sequence, runfile, outcome, opened.clock)
-            _see_filter(beam, runfile, outcome, opened.clock)
+            opened.lifeline.watch(runfile.path.with_suffix(GUARD_SUFFIX))
+            runner = Runner(
+                opened.instruments.roles(),
+                opened.clock,
+                MonotonicClock(),
+                runfile,
+                FrameReducer(info, self.bench.spectrometer.electrons_per_count),
+                planned_shots=what.planned_shots,
+                stop=stop,
+                observe=observe,
+                beam=beam,
+                energy=energy,
+                walk=opened.instruments.walk,
+                lifeline=opened.lifeline,
+                pause=pause,
+                watch=watch,
+                on_time_s=self.bench.voltage_source.limits.on_time_s,
+                contact=contact_check(opened.instruments, self.bench, what, opened.clock),
+            )
+            known = facts(self.bench)
+            outcome = runner.run(
+                measurement.blocks(rate_hz, what.mode),
+                lambda block: compile_block(block, what.mode, bench, known, sequence.where),
+                what.integration_ns,
+            )
+            try:
+                self._lock_broken(sequence, runfile, outcome, opened.clock)
+                _see_filter(beam, runfile, outcome, opened.clock)
+            finally:
+                result = self._finish(sequence, what, runfile, outcome)
+            return result
         finally:
-            result = self._finish(sequence, what, runfile, outcome)
-        return result
+            with suppress(RigError):  # whoever finished it has told; harmless when done, and no interrupt keeps file and lock
+                runfile.close()
 
     def _lock_broken(self, sequence: Sequence, runfile: RunFile, outcome: Outcome, clock: Clock) -> None:
         device = self.device_of(sequence)

@@ -141,9 +141,9 @@ class IvRecord:
     @property
     def lines(self) -> tuple[str, ...]:
         """Say the results in a few sentences."""
-        contact = "contact: not looked at" if self.contact is None else f"contact: {self.contact.words}"
+        contact = f"contact: not looked at; {NOT_MEASURED}" if self.contact is None else f"contact: {self.contact.words}"
         if self.result is None:
-            return (f"No results: {self.reason}", contact, NOT_MEASURED)
+            return (f"No results: {self.reason}", contact)
         result = self.result
         words = [result.sentence, contact]
         if result.hysteresis.value is not None:
@@ -155,7 +155,7 @@ class IvRecord:
             words.append(f"fall of the current over the long hold: {text}")
         elif result.decay.reason:
             words.append(f"fall of the current over the long hold: none told ({result.decay.reason})")
-        return (*words, NOT_MEASURED)
+        return tuple(words)
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as plain numbers; every value null when there is none."""

@@ -211,7 +211,8 @@ def test_a_run_is_followed_paused_and_stopped_from_other_terminals(served: Serve
             run.wait_for_voltage()
             stopped = rig("stop", "--why", "tea")
             assert stopped.returncode == 0
-            assert "off, confirmed by laser trigger, voltage source, spectrometer, shutter, cw shutter" in stopped.stdout
+            confirmed = "off, confirmed by laser trigger, voltage source, spectrometer, shutter, cw shutter"
+            assert confirmed in " ".join(stopped.stdout.split())
         assert run.end() == 3
         out, err = follower.communicate(timeout=20)
     assert follower.returncode == 3

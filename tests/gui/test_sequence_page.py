@@ -435,7 +435,7 @@ def test_the_picture_has_every_burst_of_the_first_cycle_and_every_stretch() -> N
     assert drawn.level_v.tolist() == [0, 20] * 3
     assert drawn.on.tolist() == [False, True] * 3
     assert np.all(drawn.start_s[1:] > drawn.end_s[:-1])
-    assert drawn.end_s[-1] == pytest.approx(plan.price.duration_s, abs=0.1)
+    assert drawn.end_s[-1] == pytest.approx(plan.price.duration_s, abs=0.15)  # and the dark frames
     assert "pulse at 650 us" in summary(drawn)
 
 
@@ -484,7 +484,7 @@ def test_the_picture_shows_voltage_and_pales_when_it_does_not_hold(qtbot: QtBot,
 
 def test_prices_are_written_for_people() -> None:
     rows = {name: value for name, value, _ in price_rows(Session().plan(OnOff()).price)}
-    assert rows["Duration"] == "24.6 s"
+    assert rows["Duration"] == "24.7 s"
     assert rows["File"] == "116 MB"
     assert rows["Bias"] == "240 V s"
     assert (duration_text(3725), duration_text(150), size_text(36.9e9)) == ("1 h 02 min", "2 min 30 s", "36.9 GB")

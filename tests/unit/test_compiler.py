@@ -47,7 +47,8 @@ def without_step_cable(tables: Values) -> None:
 
 
 def compiled(mode: Mode = "auto", on: Bench | None = None, facts: Facts = FACTS, **parameters: Any) -> Plan:
-    return plan(OnOff(**{"cycles": 2, **parameters}), mode, on or bench(), facts)
+    given: dict[str, Any] = {"cycles": 2, **parameters}
+    return plan(OnOff(**given), mode, on or bench(), facts)
 
 
 def refusal(mode: Mode = "auto", on: Bench | None = None, facts: Facts = FACTS, **parameters: Any) -> CompileError:

@@ -102,7 +102,7 @@ def test_fluences_that_no_single_filter_covers_are_refused() -> None:
     with pytest.raises(CompileError) as refused:
         plan(sweep, "gated", bench(), facts(bench()))
     assert {reason.code for reason in refused.value.reasons} == {"fluence-out-of-reach"}
-    assert "one filter stands in the beam of a whole run" in refused.value.reasons[0].message
+    assert "no one filter lets the plate set all fluences" in refused.value.reasons[0].message
 
 
 def test_what_is_too_strong_is_refused_without_a_word_of_filters_on_a_bench_without() -> None:
