@@ -144,7 +144,7 @@ def price_rows(price: Price, *, frames: bool = False) -> tuple[tuple[str, str, s
     """List (name, value, what it means) of what a run costs; `frames`: its shots are frames of given length."""
     shots, what = ("frames", "frames") if frames else ("shots", "laser pulses")
     return (
-        ("Duration", duration_text(price.duration_s), "time of dark frames, of all shots, and of the computer's gaps between bursts"),
+        ("Duration", duration_text(price.duration_s), "dark frames, all shots, and the computer's gaps between bursts"),
         (shots.capitalize(), _grouped(price.shots), f"{what}, those of lead-ins and closing bursts included"),
         ("File", size_text(price.file_bytes), "what is reserved on the disk before the first shot"),
         ("Dose", f"{number_text(price.dose_j_cm2)} J/cm²", "pump light on the film"),
