@@ -51,7 +51,7 @@ def check_exposure(exposure: Exposure, bench: Bench, where: Where) -> list[Reaso
     """List why the light cannot be had, or why frames would hold no whole number of pulses."""
     light, frame_s, reasons = exposure.light, exposure.frame_s, list[Reason]()
     if light == "cw" and bench.cw_shutter is None:
-        message = "continuous light is asked for, the bench has none: [cw_shutter]"
+        message = "continuous light is asked for, the bench has none: [cw_shutter]; or ask for other light"
         reasons.append(Reason("no-cw-light", bench.where(("cw_shutter",)), message))
     if light == "blocked" and bench.shutter is None:
         message = "the film is to be kept from the pulses, the bench has no shutter: [shutter]"
