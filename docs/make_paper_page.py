@@ -56,8 +56,9 @@ of the table; the simulated bench is faster.
 - Each claim has one or several rules, each about one measured quantity. A claim fails when one of its rules fails; it
   passes when one passes and none fails. Where some of its quantities cannot be measured the page says that it passes in
   part.
-- The value is held against the rule. Where its 95 % interval reaches across the limit, the note says so. Rules that ask
-  for the interval itself do so in their text (C23, C27 to C29, C58, C62, C63).
+- The value is held against the rule. Where its 95 % interval reaches across the limit, the note says so; a value beyond
+  the limit whose interval reaches back has not failed, it is *undecided*. Rules that ask for the interval itself do so in
+  their text (C23, C27 to C29, C58, C62, C63).
 - A run at another voltage, fluence, length of hold or margin than the claim is about judges nothing.
 - A run that a fault has ended judges nothing but the contact (C04). A stopped one is judged, and the note says that it
   is not complete.

@@ -5,7 +5,7 @@ from typing import Literal
 
 from rig.analysis.statistics import Value
 
-Outcome = Literal["pass", "fail", "not measured"]
+Outcome = Literal["pass", "fail", "undecided", "not measured"]
 Section = Literal["A", "B", "D"]
 
 
@@ -48,7 +48,9 @@ class Judged:
     @property
     def outcome(self) -> Outcome:
         """Get the verdict in words."""
-        return "not measured" if self.passed is None else "pass" if self.passed else "fail"
+        if self.passed is None:
+            return "not measured" if self.value.value is None else "undecided"
+        return "pass" if self.passed else "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,17 @@ class Rule:
 
 
 def judge(claim: str, quantity: str, value: Value, rule: Rule, *, note: str = "", run: str = "") -> Judged:
-    """Apply a rule to a value; where the interval goes beyond what the rule allows, the note says so."""
+    """Apply a rule to a value; where the interval goes across the limit, the note says so.
+
+    A value beyond the limit whose interval reaches back across it has not failed: it is undecided.
+    """
     if value.value is None:
         return Judged(claim, quantity, value, rule.text, None, note, run)
     passed = rule.holds(value.value)
     beyond = value.ci95 is not None and any(rule.holds(end) != passed for end in value.ci95)
     more = "the interval reaches across the limit" if beyond else ""
-    return Judged(claim, quantity, value, rule.text, passed, "; ".join(filter(None, (note, more))), run)
+    verdict = None if beyond and not passed else passed
+    return Judged(claim, quantity, value, rule.text, verdict, "; ".join(filter(None, (note, more))), run)
 
 
 def absent(claim: str, quantity: str, rule: str, why: str, run: str = "") -> Judged:

@@ -22,7 +22,8 @@ SECTIONS = {
     "D": "D. Figure 4: weak-pump light, controls",
 }
 PROGRAMS = ("ito-rig", "git", "python", "numpy", "scipy")
-TONES = {"pass": "good", "fail": "bad", "not measured": "open"}
+TONES = {"pass": "good", "fail": "bad", "undecided": "open", "not measured": "open"}
+ORDER = ("fail", "pass", "undecided", "not measured")  # a claim is the first of these that one of its rules is
 COLUMNS = ("claim", "paper", "quantity", "this run", "rule", "verdict", "run", "note")
 RUN_COLUMNS = ("measurement", "file", "began", "ended", "sample", "device", "bench", "program")
 SOURCE = "Qin et al., Nano Lett. 2021, 21, 7831-7838"
@@ -65,15 +66,16 @@ def summary(judged: Sequence[Judged]) -> str:
     outcomes: dict[str, str] = {}
     for claim in dict.fromkeys(one.claim for one in judged):
         mine = {one.outcome for one in judged if one.claim == claim}
-        outcomes[claim] = "fail" if "fail" in mine else "pass" if "pass" in mine else "not measured"
+        outcomes[claim] = next(word for word in ORDER if word in mine)
     counts = {word: sum(outcome == word for outcome in outcomes.values()) for word in TONES}
     failing = [claim for claim, outcome in outcomes.items() if outcome == "fail"]
     named = f" ({', '.join(failing)})" if failing else ""
-    parts = [one.claim for one in judged if one.outcome == "not measured" and outcomes[one.claim] == "pass"]
+    parts = [one.claim for one in judged if one.outcome in ("undecided", "not measured") and outcomes[one.claim] == "pass"]
     in_part = f" ({len(set(parts))} of them in part only: {', '.join(dict.fromkeys(parts))})" if parts else ""
+    undecided = f"{counts['undecided']} undecided, " if counts["undecided"] else ""
     return (
         f"Of {len(outcomes)} claims {counts['pass']} pass{in_part}, {counts['fail']} fail{named}, "
-        f"{counts['not measured']} are not measured."
+        f"{undecided}{counts['not measured']} are not measured."
     )
 
 

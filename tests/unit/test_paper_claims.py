@@ -74,3 +74,10 @@ def test_plain_numbers_name_paper_value_interval_unit_and_verdict() -> None:
         "note": "",
         "run": "a.h5",
     }
+
+
+def test_a_value_beyond_the_limit_whose_interval_reaches_back_is_undecided() -> None:
+    open_ = judge("C17", "centre", value(522.0, 521.0, 523.0), WITHIN)
+    assert (open_.outcome, open_.passed, open_.note) == ("undecided", None, "the interval reaches across the limit")
+    assert judge("C17", "centre", value(523.0, 522.0, 524.0), WITHIN).outcome == "fail"
+    assert summary([open_]) == "Of 1 claims 0 pass, 0 fail, 1 undecided, 0 are not measured."
