@@ -51,7 +51,7 @@ def row(bench: WiredBench, mode: str, power: float, runs: int) -> str:
         with bench.wired(seed) as wired:
             jitter = Jitter(MOST_S, power, random.Random(f"{mode} {power} {seed}"))
 
-            def begin(wired=wired, jitter=jitter) -> None:  # type: ignore[no-untyped-def]
+            def begin(wired=wired, jitter=jitter) -> None:
                 for role in wired.proxy.ports:
                     for way in (MESSAGE, REPLY):
                         wired.proxy.on(role, way, jitter, times=None)

@@ -22,7 +22,7 @@ def main(shots: int) -> None:
     for mode in ("gated", "stepped"):
         for traced in (False, True):
             with tempfile.TemporaryDirectory() as folder:
-                run = long_run(Path(folder), shots, mode, traced=traced)  # type: ignore[arg-type]
+                run = long_run(Path(folder), shots, mode, traced=traced)
             last = run.weights[-1]
             known = [f"{run.slope(what):10.2g}" if traced or what != "program_bytes" else f"{'-':>10}" for what in WHAT]
             name = f"{mode}, traced" if traced else mode

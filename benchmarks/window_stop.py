@@ -54,11 +54,11 @@ class Bench:
         press = stop_line.StopLine.press
 
         def timed(line: stop_line.StopLine, command: object) -> bool:
-            sent = press(line, command)  # type: ignore[arg-type]
+            sent = press(line, command)
             self.wire_ns = time.monotonic_ns()
             return sent
 
-        stop_line.StopLine.press = timed  # type: ignore[method-assign,assignment]
+        stop_line.StopLine.press = timed
 
     def _draw(self) -> None:
         self.window.grab()  # everything, every time the loop is idle

@@ -237,14 +237,6 @@ class Keithley2400(Fenced, SCPIMixin, Instrument):
             self.write(f"{command} {text}")
             command = ":SOUR:LIST:VOLT:APP"
 
-    def initiate(self) -> None:
-        """Leave idle; from now until the return to idle only abort and device clear act at once."""
-        self.write(":INIT")
-
-    def abort(self) -> None:
-        """Return to idle and forget pending triggers, latched edges included."""
-        self.write(":ABOR;:TRIG:CLE")
-
     def clear_buffer(self) -> None:
         """Stop storing and empty the buffer."""
         self.write(":TRAC:FEED:CONT NEV;:TRAC:CLE")

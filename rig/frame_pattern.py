@@ -9,6 +9,7 @@ from rig.timeline import ShotPattern, shot_pattern
 FIRED = ("pulses", "blocked")  # light for which the laser is fired
 DARK_FRAMES, DARK_FRAMES_MIN, DARK_S = 100, 20, 60.0  # fewer of long exposures: as many as there is time for
 SOURCE_GUARD_NS = 40_000  # between the source's documented step time and the next window
+SPARE_NS = 40_000  # of a frame that is as long as there is room for, beside its read-out
 
 
 def dark_frames(integration_ns: int) -> int:
@@ -32,7 +33,7 @@ def frame_pattern(exposure: Exposure, bench: Bench, *, readout_ns: int, source_s
         triggers = max(1, round(frame_s * 1e9 / period_ns))
     elif frame_s is not None:
         period_ns = round(frame_s * 1e9)
-        free_ns = period_ns - max(source_step_ns or 0, exposure_delay_ns) - readout_ns - SOURCE_GUARD_NS
+        free_ns = period_ns - max(source_step_ns or 0, exposure_delay_ns) - readout_ns - SPARE_NS
         integration_ns = max(free_ns, 0) // 1000 * 1000  # spectrometers count microseconds
     return shot_pattern(
         period_ns=period_ns,

@@ -197,12 +197,12 @@ class BurstFrames:
     def _no_pulse(self, light: NDArray[np.float64], settling: NDArray[np.bool_], dark_noise: float) -> NDArray[np.bool_]:
         """Frames (bool, (n,)) that lack a pulse; of many pulses in each only the lack of all can be told, in all frames."""
         if self.pulses == 1:
-            return _no_pulse(light, settling, dark_noise)
+            return _without_pulse(light, settling, dark_noise)
         dark = self.pulses > 1 and bool(len(light)) and float(light.mean()) * np.sqrt(len(light)) <= DARK_SIGMAS * dark_noise
         return np.full(len(light), dark)
 
 
-def _no_pulse(light: NDArray[np.float64], settling: NDArray[np.bool_], dark_noise: float) -> NDArray[np.bool_]:
+def _without_pulse(light: NDArray[np.float64], settling: NDArray[np.bool_], dark_noise: float) -> NDArray[np.bool_]:
     """Frames (bool, (n,)) whose pulse did not come: far below the others, or as dark as dark frames.
 
     While the film charges its light dips, so there only real darkness counts. Light that is too weak to tell in one frame may

@@ -261,11 +261,6 @@ class ContactVerdict:
     condition: Condition
     reasons: tuple[str, ...]
 
-    @property
-    def may_go_on(self) -> bool:
-        """Tell whether a run may apply its voltage: only on a sound contact."""
-        return self.condition == "sound"
-
 
 def judge_contact(resistance: Resistance, capacitance: Capacitance, limits: ContactLimits | None = None) -> ContactVerdict:
     """Judge a contact; intervals decide, not values.

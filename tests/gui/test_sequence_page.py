@@ -22,6 +22,7 @@ from rig import OnOff
 from rig.bench import default_bench
 from rig.config_file import Loc, parse_document
 from rig.control import Begun, Ended, EngineStatus, ErrorWords, HardwareWords, ReasonWords
+from rig.frame_pattern import dark_frames
 from rig.sequence import Sequence, parse_sequence
 from rig.session import MEASUREMENTS, Session
 
@@ -435,7 +436,8 @@ def test_the_picture_has_every_burst_of_the_first_cycle_and_every_stretch() -> N
     assert drawn.level_v.tolist() == [0, 20] * 3
     assert drawn.on.tolist() == [False, True] * 3
     assert np.all(drawn.start_s[1:] > drawn.end_s[:-1])
-    assert drawn.end_s[-1] == pytest.approx(plan.price.duration_s, abs=0.15)  # and the dark frames
+    dark_s = dark_frames(plan.integration_ns) * plan.integration_ns * 1e-9
+    assert drawn.end_s[-1] == pytest.approx(plan.price.duration_s - dark_s, abs=0.1)
     assert "pulse at 650 us" in summary(drawn)
 
 
